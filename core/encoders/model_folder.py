@@ -1,0 +1,192 @@
+"""A sentence-transformers folder, described from its files alone: identity without importing torch.
+
+Reads the layouts of sentence-transformers 2 to 6 (`modules.json`, `1_Pooling/config.json`) and plain transformers
+folders, which sentence-transformers runs with mean pooling.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from core.canonical import digest
+from core.errors import CorruptError, MissingError
+
+_OLD_POOLING = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+_TOKENIZER_FILES = ("vocab.txt", "vocab.json", "merges.txt", "sentencepiece.bpe.model", "spiece.model", "tokenizer.model")
+_TOKENIZER_KEYS = ("do_lower_case", "strip_accents", "tokenize_chinese_chars")
+
+
+class ModelFolder:
+    """Raises MissingError when the folder holds no model or only pickled weights, CorruptError when a file is damaged."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        if not (path / "config.json").is_file() and not (path / "modules.json").is_file():
+            raise MissingError(
+                "this folder holds no sentence-transformers model (no modules.json, no config.json)",
+                path=path,
+                fix="name the folder that save_pretrained wrote, or a model by its hub name",
+            )
+
+    def _json(self, name: str) -> Any:
+        path = self.path / name
+        try:
+            return json.loads(path.read_bytes()) if path.is_file() else {}
+        except ValueError as error:
+            raise CorruptError("this file of the model is no JSON", path=path, fix="fetch the model again") from error
+
+    @cached_property
+    def _modules(self) -> list[Mapping[str, str]]:
+        return self._json("modules.json") or [{"type": "Transformer", "path": ""}, {"type": "Pooling", "path": ""}]
+
+    @cached_property
+    def _transformer(self) -> Path:
+        """The folder of the transformer: the root, or `0_Transformer` in old models."""
+        return self.path / self._modules[0]["path"]
+
+    def _kinds(self) -> list[str]:
+        return [module["type"].rpartition(".")[2] for module in self._modules]
+
+    @property
+    def pooling(self) -> str:
+        """How token vectors become one vector, with every module in between, e.g. `mean` or `cls+Dense`."""
+        names = []
+        for kind, module in zip(self._kinds()[1:], self._modules[1:], strict=True):
+            if kind == "Pooling":
+                config = self._json(f"{module['path']}/config.json") if module["path"] else {}
+                old = "+".join(name for key, name in _OLD_POOLING.items() if config.get(key))
+                names.append(config.get("pooling_mode") or old or "mean")
+                if config.get("include_prompt") is False:
+                    names.append("without-prompt")
+            elif kind != "Normalize":
+                names.append(kind)
+        return "+".join("+".join(name) if isinstance(name, list) else name for name in names)
+
+    @property
+    def normalize(self) -> bool:
+        return "Normalize" in self._kinds()
+
+    @cached_property
+    def _config(self) -> dict[str, Any]:
+        name = self._modules[0]["path"]
+        return dict(self._json(f"{name}/config.json" if name else "config.json"))
+
+    @property
+    def dimension(self) -> int:
+        for kind, module in reversed(list(zip(self._kinds(), self._modules, strict=True))):
+            if kind == "Dense":
+                return int(self._json(f"{module['path']}/config.json")["out_features"])
+        return int(self._config.get("hidden_size") or self._config.get("dim") or self._config.get("d_model") or 0)
+
+    @property
+    def max_tokens(self) -> int:
+        """The least of what the folder's files allow."""
+        bert = self._json("sentence_bert_config.json")
+        tokenizer = self._json_beside("tokenizer_config.json")
+        positions = self._config.get("max_position_embeddings")
+        if positions and self._config.get("model_type") in ("roberta", "xlm-roberta", "camembert", "mpnet"):
+            positions -= 2  # these count positions from pad_token_id + 1
+        limits = (bert.get("max_seq_length"), tokenizer.get("model_max_length"), positions)
+        return min((int(limit) for limit in limits if limit and limit < 1e6), default=512)
+
+    def _json_beside(self, name: str) -> dict[str, Any]:
+        value = json.loads((self._transformer / name).read_bytes()) if (self._transformer / name).is_file() else {}
+        return dict(value)
+
+    @property
+    def prompts(self) -> tuple[str, str]:
+        """The folder's own prompts for a query and for a passage."""
+        config = self._json("config_sentence_transformers.json")
+        prompts = config.get("prompts") or {}
+        default = prompts.get(config.get("default_prompt_name") or "", "")
+        query = next((prompts[key] for key in ("query", "search_query") if prompts.get(key)), default)
+        names = ("passage", "document", "search_document", "corpus")
+        return query, next((prompts[key] for key in names if prompts.get(key)), default)
+
+    @property
+    def metric(self) -> str:
+        return str(self._json("config_sentence_transformers.json").get("similarity_fn_name") or "cosine")
+
+    @cached_property
+    def tokenizer(self) -> str:
+        """A digest of vocabulary, merges, normaliser and special tokens; padding and truncation are not decisive."""
+        path = self._transformer / "tokenizer.json"
+        if path.is_file():
+            value = self._json(str(path.relative_to(self.path)))
+            content = {key: part for key, part in value.items() if key not in ("truncation", "padding")}
+        else:
+            names = [name for name in _TOKENIZER_FILES if (self._transformer / name).is_file()]
+            if not names:
+                raise MissingError("this model has no tokenizer files", path=self.path, fix="fetch the model again")
+            content = {name: hashlib.sha256((self._transformer / name).read_bytes()).hexdigest() for name in names}
+        config = self._json_beside("tokenizer_config.json")
+        settings = {key: config[key] for key in _TOKENIZER_KEYS if config.get(key) is not None}
+        # sentence_bert_config's own switch lower-cases before the tokenizer sees the text.
+        lower = bool(self._json("sentence_bert_config.json").get("do_lower_case"))
+        return digest({"content": content, "settings": settings, **({"lower": True} if lower else {})})
+
+    @cached_property
+    def weights(self) -> str:
+        """A digest of every floating-point tensor: name, dtype, shape, bytes. Files and their order do not matter."""
+        tensors: dict[str, tuple[str, list[int], Path, int, int]] = {}
+        for path in sorted(self.path.rglob("*.safetensors")):
+            folder = path.parent.relative_to(self.path)
+            if {"onnx", "openvino"} & set(folder.parts):
+                continue
+            for name, entry, start in _tensors(path):
+                if entry["dtype"][0] in "FB" and entry["dtype"] != "BOOL":  # integers are buffers such as position_ids
+                    a, b = entry["data_offsets"]
+                    tensors[f"{folder.as_posix()}/{name}"] = (entry["dtype"], entry["shape"], path, start + a, start + b)
+        if not tensors:
+            raise self._no_weights()
+        total = hashlib.sha256()
+        maps: dict[Path, mmap.mmap] = {}
+        for name in sorted(tensors):
+            dtype, shape, path, start, end = tensors[name]
+            if path not in maps:
+                with path.open("rb") as file:
+                    maps[path] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            if not 0 <= start <= end <= len(maps[path]):
+                raise CorruptError("the model's weights are cut short", path=path, fix="fetch the model again")
+            total.update(f"{name}\0{dtype}\0{shape}\0".encode())
+            with memoryview(maps[path]) as view:
+                total.update(view[start:end])
+        return total.hexdigest()
+
+    def _no_weights(self) -> MissingError:
+        pickled = [path.name for path in self.path.rglob("*") if path.suffix in (".bin", ".pt", ".pth", ".ckpt")]
+        if pickled:
+            return MissingError(
+                f"this model has only pickled weights ({pickled[0]}), which can run code when they are loaded",
+                path=self.path,
+                fix="use a revision with .safetensors, or convert it once where you trust it: "
+                "SentenceTransformer(NAME).save_pretrained(FOLDER)",
+            )
+        return MissingError("this model has no .safetensors weights", path=self.path, fix="fetch the model again")
+
+
+def _tensors(path: Path) -> list[tuple[str, dict[str, Any], int]]:
+    """(name, header entry, offset of the data) of every tensor in a safetensors file."""
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            if size > 100_000_000:
+                raise ValueError("the header is too long")
+            header = json.loads(file.read(size))
+        header.pop("__metadata__", None)
+        return [(name, entry, 8 + size) for name, entry in header.items()]
+    except (ValueError, AttributeError) as error:
+        raise CorruptError(f"no safetensors file ({error})", path=path, fix="fetch the model again") from error

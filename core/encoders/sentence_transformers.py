@@ -1,0 +1,134 @@
+"""Any sentence-transformers model: the reference runtime (torch, float32). Described from its folder; torch on first use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.encoders import Model
+from core.encoders.hub import locate
+from core.encoders.model_folder import ModelFolder
+from core.errors import MissingError, SpaceMismatchError
+from core.space.identity import Space
+from core.types import Side
+
+
+class SentenceTransformersEncoder:
+    def __init__(self, model: Model):
+        """Raises MissingError (no such model, pickled weights), BackendError (the hub does not answer), CorruptError."""
+        path, revision = locate(model)
+        folder = ModelFolder(path)
+        prompts = model.options.get("prompts", {})
+        query, passage = folder.prompts
+        self._path = path
+        self._folder = folder
+        self.model = replace(model, revision=revision)
+        self.metric = {"dot_product": "dot"}.get(folder.metric, folder.metric)
+        self.space = Space(
+            weights=folder.weights,
+            tokenizer=folder.tokenizer,
+            pooling=folder.pooling,
+            normalize=folder.normalize,
+            max_tokens=folder.max_tokens,
+            dimension=folder.dimension,
+            query_prompt=prompts.get("query", query),
+            passage_prompt=prompts.get("passage", passage),
+        )
+
+    @cached_property
+    def _loaded(self) -> Any:
+        """The SentenceTransformer; its own account of itself must be the one the folder gave."""
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+        try:
+            from sentence_transformers import SentenceTransformer
+            from transformers.utils import logging
+        except ImportError as error:
+            raise MissingError(
+                f"embedding needs sentence-transformers and torch ({error})",
+                fix="pip install sentence-transformers torch==2.13.0, or search with --mode lexical",
+            ) from error
+        logging.disable_progress_bar()
+        loaded = SentenceTransformer(
+            str(self._path), device="cpu", local_files_only=True, model_kwargs={"use_safetensors": True}
+        )
+        loaded.default_prompt_name = None
+        loaded.max_seq_length = self.space.max_tokens
+        dimension = loaded.get_embedding_dimension()
+        if dimension != self.space.dimension:
+            raise SpaceMismatchError(
+                f"the loaded model has {dimension} dimensions, its files say {self.space.dimension}",
+                path=self._path,
+                fix="fetch the model again",
+            )
+        return loaded
+
+    def runtime(self) -> dict[str, str]:
+        from importlib.metadata import version
+
+        names = ("sentence-transformers", "transformers", "torch", "tokenizers")
+        return {"engine": "sentence-transformers", "precision": "float32", **{name: version(name) for name in names}}
+
+    def _prompt(self, side: Side) -> str | None:
+        return (self.space.query_prompt if side == "query" else self.space.passage_prompt) or None
+
+    def embed(self, texts: Sequence[str], side: Side) -> NDArray[np.float32]:
+        if not texts:
+            return np.zeros((0, self.space.dimension), dtype=np.float32)
+        vectors = self._loaded.encode(
+            list(texts), prompt=self._prompt(side), batch_size=32, show_progress_bar=False, convert_to_numpy=True
+        )
+        return np.ascontiguousarray(vectors, dtype=np.float32)
+
+    def token_vectors(self, texts: Sequence[str], side: Side) -> list[NDArray[np.float32]]:
+        prompt = self._prompt(side)
+        outputs = self._loaded.encode(
+            list(texts), prompt=prompt, batch_size=32, show_progress_bar=False, output_value="token_embeddings"
+        )
+        vectors = []
+        for text, output in zip(texts, outputs, strict=True):
+            tokens = output.cpu().numpy().astype(np.float32)
+            encoding = self._tokenizer.encode((prompt or "") + text)
+            inner = np.array([not special for special in encoding.special_tokens_mask[: len(tokens)]], dtype=bool)
+            if len(inner) == len(tokens) and inner.any():
+                # truncation keeps the closing special token, which the untruncated mask does not know of
+                inner[-1] = inner[-1] and len(encoding) <= self.space.max_tokens
+                tokens = tokens[inner] if inner.any() else tokens
+            vectors.append(tokens / np.maximum(np.linalg.norm(tokens, axis=1, keepdims=True), 1e-12))
+        return vectors
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        """The fast tokenizer alone, without truncation and padding: loads in milliseconds, without torch."""
+        from tokenizers import Tokenizer
+
+        path = self._path / "tokenizer.json"
+        if not path.is_file():
+            raise MissingError(
+                "this model has no tokenizer.json, which counting tokens needs",
+                path=self._path,
+                fix="load and save it once with a recent sentence-transformers: "
+                "SentenceTransformer(NAME).save_pretrained(FOLDER)",
+            )
+        tokenizer = Tokenizer.from_file(str(path))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return tokenizer
+
+    def token_starts(self, text: str) -> NDArray[np.int64]:
+        offsets = self._tokenizer.encode(text, add_special_tokens=False).offsets
+        return np.array([start for start, _ in offsets], dtype=np.int64)
+
+    def count_tokens(self, text: str, side: Side) -> int:
+        return len(self._tokenizer.encode((self._prompt(side) or "") + text))
+
+    @property
+    def folder(self) -> Path:
+        return self._path

@@ -1,0 +1,168 @@
+"""A table of columns in one file: the safetensors layout (8-byte length, JSON header, raw arrays), written as a stream
+and read through a map. Every data file of an index is one of these, so one reader and one set of checks serve them all.
+
+A column is an array, or strings: `NAME.utf8` holds the bytes, `NAME.ends` where each string ends.
+Layout: https://github.com/huggingface/safetensors#format (the `safetensors` package reads these files too).
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import CorruptError
+
+_CODES = {
+    "<f4": "F32", "<f2": "F16", "<f8": "F64", "<i8": "I64", "<i4": "I32", "<i2": "I16", "|i1": "I8",
+    "|u1": "U8", "<u2": "U16", "<u4": "U32", "<u8": "U64",
+}  # fmt: skip
+_DTYPES = {code: np.dtype(dtype) for dtype, code in _CODES.items()}
+_MAX_HEADER = 1 << 20
+_ALIGN = 64  # arrays start on a cache line: the map can be used as it is
+
+
+class Strings(Sequence[str]):
+    """A column of strings over mapped bytes: nothing is decoded before it is asked for."""
+
+    def __init__(self, utf8: NDArray[np.uint8], ends: NDArray[np.int64]):
+        self._utf8 = utf8
+        self._ends = ends
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def raw(self, row: int) -> bytes:
+        start = int(self._ends[row - 1]) if row else 0
+        return self._utf8[start : int(self._ends[row])].tobytes()
+
+    def __getitem__(self, row: Any) -> Any:
+        if isinstance(row, slice):
+            return [self[i] for i in range(*row.indices(len(self)))]
+        if row < 0:
+            row += len(self)
+        if not 0 <= row < len(self):
+            raise IndexError(row)
+        return self.raw(row).decode("utf-8", "replace")
+
+    def find(self, text: str) -> int:
+        """The row of `text` in a sorted column (by bytes), or -1."""
+        wanted = text.encode("utf-8", "replace")
+        low, high = 0, len(self)
+        while low < high:
+            middle = (low + high) // 2
+            if self.raw(middle) < wanted:
+                low = middle + 1
+            else:
+                high = middle
+        return low if low < len(self) and self.raw(low) == wanted else -1
+
+
+Column = NDArray[Any] | Sequence[str]
+
+
+def write_columns(columns: Mapping[str, Column], meta: Mapping[str, str] | None = None) -> Iterator[bytes | memoryview]:
+    """The bytes of a table file, in order. The same columns give the same bytes.
+
+    Arrays are stored little-endian as they are; lone surrogates in strings are replaced.
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, column in columns.items():
+        if isinstance(column, np.ndarray):
+            arrays[name] = np.ascontiguousarray(column, dtype=column.dtype.newbyteorder("<"))
+            continue
+        encoded = [text.encode("utf-8", "replace") for text in column]
+        arrays[f"{name}.utf8"] = np.frombuffer(b"".join(encoded), dtype=np.uint8)
+        arrays[f"{name}.ends"] = np.cumsum([len(part) for part in encoded], dtype=np.int64)
+    # Larger items first keeps every array aligned to its own item size without holes, which the layout forbids.
+    order = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
+    header: dict[str, Any] = {"__metadata__": dict(sorted((meta or {}).items()))}
+    offset = 0
+    for name in order:
+        array = arrays[name]
+        header[name] = {
+            "dtype": _CODES[array.dtype.str],
+            "shape": list(array.shape),
+            "data_offsets": [offset, offset + array.nbytes],
+        }
+        offset += array.nbytes
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-(len(text) + 8) % _ALIGN)
+    yield len(text).to_bytes(8, "little") + text
+    for name in order:
+        yield memoryview(arrays[name].reshape(-1).view(np.uint8))
+
+
+class Table:
+    """A table file, mapped read-only. Opening checks its whole structure; nothing in it is executed.
+
+    Raises CorruptError when the file is not a table or not whole. The map stays valid when the file is unlinked.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = str(path)
+        with open(path, "rb") as file:
+            try:
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            except ValueError as error:  # an empty file cannot be mapped
+                raise self._corrupt("the file is empty") from error
+        self._data = np.frombuffer(self._map, dtype=np.uint8)
+        self.meta, self._arrays = self._read_header()
+
+    def _corrupt(self, what: str) -> CorruptError:
+        return CorruptError(what, path=self.path, fix="run `samespace check` on the index to see what is affected")
+
+    def _read_header(self) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
+        size = int.from_bytes(self._map[:8], "little")
+        if len(self._map) < 8 or not 0 < size <= min(_MAX_HEADER, len(self._map) - 8):
+            raise self._corrupt("not a table file: its header does not fit in it")
+        try:
+            header = json.loads(self._map[8 : 8 + size])
+            meta = header.pop("__metadata__", {})
+            arrays, expected = {}, 0
+            for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+                start, end = entry["data_offsets"]
+                dtype, shape = _DTYPES[entry["dtype"]], tuple(entry["shape"])
+                count = 1
+                for length in shape:
+                    if type(length) is not int or length < 0:
+                        raise ValueError("a negative length")
+                    count *= length
+                if start != expected or end - start != count * dtype.itemsize:
+                    raise ValueError("offsets do not fit")
+                expected = end
+                if 8 + size + end > len(self._map):
+                    raise ValueError("cut short")
+                arrays[name] = self._data[8 + size + start : 8 + size + end].view(dtype).reshape(shape)
+            if 8 + size + expected != len(self._map):
+                raise ValueError("bytes left over")
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise self._corrupt(f"a damaged table file ({error})") from error
+        return meta, arrays
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._arrays
+
+    def array(self, name: str, dtype: str, ndim: int = 1) -> NDArray[Any]:
+        """The column `name`, mapped; raises CorruptError when it is not a `ndim`-dimensional array of `dtype`."""
+        array = self._arrays.get(name)
+        if array is None or array.dtype != np.dtype(dtype) or array.ndim != ndim:
+            raise self._corrupt(f"the column {name!r} is missing or not of the type it should have")
+        return array
+
+    def strings(self, name: str) -> Strings:
+        """The string column `name`; raises CorruptError when its ends do not rise or do not fit its bytes."""
+        utf8, ends = self.array(f"{name}.utf8", "|u1"), self.array(f"{name}.ends", "<i8")
+        last = int(ends[-1]) if len(ends) else 0
+        if last != len(utf8) or (len(ends) and (ends[0] < 0 or (np.diff(ends) < 0).any())):
+            raise self._corrupt(f"the string column {name!r} is damaged")
+        return Strings(utf8, ends)
+
+
+def concatenate(parts: Iterable[bytes | memoryview]) -> bytes:
+    return b"".join(bytes(part) for part in parts)

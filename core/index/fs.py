@@ -1,0 +1,167 @@
+"""The one module that touches the disk for an index: every change is announced, written aside, synced, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import LockedError
+
+TMP = ".tmp"
+
+# Called before each step with its name and path. Tests put a function here that raises at the k-th step.
+on_step: Callable[[str, Path], None] = lambda step, path: None
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    size: int
+    sha256: str
+
+
+def make_folder(path: Path) -> None:
+    """`path` and its missing parents, each synced into the folder above it."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    for folder in reversed(missing):
+        on_step("mkdir", folder)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def sync_folder(path: Path) -> None:
+    on_step("sync-folder", path)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write(path: Path, parts: Iterable[bytes | memoryview]) -> Digest:
+    """Write a file whole or not at all: aside, fsync, rename, fsync the folder. Returns what was written.
+
+    Raises OSError; then `path` is what it was before.
+    """
+    make_folder(path.parent)
+    aside = path.with_name(path.name + TMP)
+    digest, size = hashlib.sha256(), 0
+    try:
+        on_step("write", aside)
+        with aside.open("wb") as file:
+            for part in parts:
+                file.write(part)
+                digest.update(part)
+                size += len(part)
+            file.flush()
+            on_step("sync", aside)
+            os.fsync(file.fileno())
+        if aside.stat().st_size != size:
+            raise OSError(5, "the file did not keep all that was written", str(aside))
+        rename(aside, path)
+    except BaseException:
+        discard(aside)
+        raise
+    return Digest(size, digest.hexdigest())
+
+
+def rename(aside: Path, path: Path) -> None:
+    on_step("rename", path)
+    aside.replace(path)
+    sync_folder(path.parent)
+
+
+def place(source: Path, target: Path) -> Digest:
+    """Give a finished file a second name (a hard link, or a copy where links are not possible). Returns its digest.
+
+    The digest is of what is read back from the disk.
+    """
+    make_folder(target.parent)
+    on_step("link", target)
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        return write(target, blocks(source))
+    sync_folder(target.parent)
+    return digest(target)
+
+
+def blocks(path: Path, size: int = 1 << 20) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while block := file.read(size):
+            yield block
+
+
+def digest(path: Path) -> Digest:
+    """Size and sha256 of a file as it lies on the disk."""
+    with path.open("rb") as file:
+        return Digest(os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def discard(path: Path) -> None:
+    """Remove a file while another error is on its way; that one is what counts."""
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
+def remove(path: Path) -> None:
+    on_step("remove", path)
+    path.unlink(missing_ok=True)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder of staging with the files in it (links are removed, never followed)."""
+    if not path.is_dir() or path.is_symlink():
+        return
+    for child in sorted(path.iterdir()):
+        if child.is_dir() and not child.is_symlink():
+            remove_folder(child)
+        else:
+            remove(child)
+    on_step("rmdir", path)
+    path.rmdir()
+
+
+@contextlib.contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """Hold the writer's lock for the block. The kernel releases it when the process ends, however it ends.
+
+    Raises LockedError with who holds it; OSError when the file cannot be opened for writing.
+    """
+    on_step("lock", path)
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise LockedError(
+                f"another process is writing to this index ({_holder(file.read(1000))})",
+                path=path.parent,
+                fix="wait until it has finished; searching works meanwhile",
+            ) from None
+        file.truncate(0)
+        json.dump({"pid": os.getpid(), "host": socket.gethostname(), "since": int(time.time())}, file)
+        file.flush()
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                file.truncate(0)
+
+
+def _holder(text: str) -> str:
+    try:
+        holder = json.loads(text)
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder["since"]))
+        return f"process {holder['pid']} on {holder['host']}, since {since}"
+    except (ValueError, KeyError, TypeError):
+        return "it has not said which"

@@ -1,0 +1,181 @@
+"""One generation of an index: frozen metadata, complete on its own, to JSON and back (FORMAT.md)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from core.canonical import canonical, digest
+from core.errors import CorruptError, FormatError, NoIndexError
+from core.index.fs import Digest
+from core.types import Source
+
+FORMAT = 0
+MAGIC = {"magic": "samespace", "format": FORMAT}
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One way to look at the documents: how they are cut, analysed and embedded."""
+
+    chunking: str
+    analyzer: str
+    space: str
+    role: str = "primary"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The documents of one run, as counted when it was written (dead ones included)."""
+
+    name: str
+    documents: int
+    chunks: int
+
+    def files(self, view: View) -> dict[str, str]:
+        """The names of this segment's files for `view`, relative to the index."""
+        return {
+            "documents": f"documents/{self.name}",
+            "chunks": f"chunks/{view.chunking}/{self.name}",
+            "lexical": f"lexical/{view.analyzer}/{view.chunking}/{self.name}",
+            "vectors": f"spaces/{view.space}/{view.chunking}/{self.name}",
+        }
+
+    def graph(self, view: View) -> str:
+        return f"spaces/{view.space}/{view.chunking}/{self.name}.hnsw"
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    generation: int
+    parent: int
+    created: str
+    tool: str
+    sources: tuple[Source, ...]
+    model: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    views: tuple[View, ...]
+    segments: tuple[Segment, ...]
+    dead: Mapping[str, tuple[int, ...]]
+    files: Mapping[str, Digest]
+    requires: tuple[str, ...] = ()
+    format: int = field(default=FORMAT)
+
+    @property
+    def primary(self) -> View:
+        return next(view for view in self.views if view.role == "primary")
+
+    @property
+    def documents(self) -> int:
+        """Live documents."""
+        return sum(s.documents for s in self.segments) - sum(len(rows) for rows in self.dead.values())
+
+    def to_bytes(self) -> bytes:
+        value = asdict(self)
+        return canonical({**value, "sha256": digest(value)}) + b"\n"
+
+    @classmethod
+    def from_bytes(cls, data: bytes, path: Path) -> Generation:
+        """Raises CorruptError when it is not whole, FormatError when it needs what this version does not know."""
+        damaged = CorruptError(
+            "this generation is damaged", path=path, fix="restore the index from a copy, or build it again"
+        )
+        try:
+            value = json.loads(data)
+            if value["format"] != FORMAT or value["requires"]:
+                raise newer(path, f"format {value['format']}", value["requires"])
+            stored = value.pop("sha256")
+            if stored != digest(value):
+                raise damaged
+            generation = cls(
+                **{
+                    **value,
+                    "requires": tuple(value["requires"]),
+                    "sources": tuple(Source(**source) for source in value["sources"]),
+                    "views": tuple(View(**view) for view in value["views"]),
+                    "segments": tuple(Segment(**segment) for segment in value["segments"]),
+                    "dead": {name: tuple(rows) for name, rows in value["dead"].items()},
+                    "files": {name: Digest(**entry) for name, entry in value["files"].items()},
+                }
+            )
+            generation.check()
+        except (ValueError, KeyError, TypeError, AttributeError, StopIteration, RecursionError) as error:
+            raise damaged from error
+        return generation
+
+    def check(self) -> None:
+        """Raises ValueError when the parts do not fit one another or a name would lead out of the index."""
+        names = [*self.files, *(s.name for s in self.segments)]
+        names += [part for view in self.views for part in (view.chunking, view.analyzer, view.space)]
+        for name in names:
+            if not all(SAFE_NAME.fullmatch(part) for part in PurePosixPath(name).parts):
+                raise ValueError(f"{name!r} is not a name inside an index")
+        for segment in self.segments:
+            for view in self.views:
+                for name in segment.files(view).values():
+                    if name not in self.files:
+                        raise ValueError(f"{name} has no digest")
+            if any(not 0 <= row < segment.documents for row in self.dead.get(segment.name, ())):
+                raise ValueError("dead rows out of range")
+        if set(self.dead) - {segment.name for segment in self.segments}:
+            raise ValueError("dead rows of an unknown segment")
+        _ = self.primary
+
+
+def newer(path: Path, what: str, requires: Any = ()) -> FormatError:
+    needs = f", needing {', '.join(map(str, requires))}" if requires else ""
+    return FormatError(
+        f"this index has {what}{needs}; this samespace reads format {FORMAT}",
+        path=path,
+        fix="upgrade samespace, or build the index again with this version",
+    )
+
+
+def check_magic(root: Path) -> None:
+    """Raises NoIndexError, CorruptError or FormatError unless `root` is an index this version reads."""
+    if not root.exists():
+        raise NoIndexError(
+            "there is no index here", path=root, fix=f"make one: samespace build FOLDER --to {root}"
+        )
+    try:
+        value = json.loads((root / "samespace.json").read_bytes())
+        magic, number = value["magic"], value["format"]
+    except (FileNotFoundError, NotADirectoryError):
+        raise NoIndexError(
+            "this is not a samespace index (it has no samespace.json)",
+            path=root,
+            fix=f"name an index directory, or make one: samespace build FOLDER --to {root}",
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptError(
+            "samespace.json is damaged", path=root / "samespace.json", fix=f"it should read {json.dumps(MAGIC)}"
+        ) from error
+    if magic != "samespace" or type(number) is not int:
+        raise NoIndexError("this is not a samespace index", path=root, fix="name an index directory")
+    if number != FORMAT:
+        raise newer(root, f"format {number}")
+
+
+def read_current(root: Path) -> int:
+    """The number in CURRENT, 0 when nothing is published yet. Raises CorruptError when it is no number."""
+    path = root / "CURRENT"
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return 0
+    if not re.fullmatch(rb"\d{6,}\n", text):
+        raise CorruptError(
+            "CURRENT is damaged: it does not name a generation",
+            path=path,
+            fix=f"the newest whole one in {root / 'generations'} may be written into it, e.g. 000007 and a newline",
+        )
+    return int(text)
+
+
+def generation_name(number: int) -> str:
+    return f"generations/{number:06d}.json"

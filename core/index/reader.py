@@ -1,0 +1,195 @@
+"""Reading an index: no lock, nothing written, every file checked before it is used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import CorruptError, NoIndexError
+from core.index import fs
+from core.index.columns import Strings, Table
+from core.index.generation import Generation, Segment, View, check_magic, generation_name, read_current
+from core.index.verified import Verified
+from core.types import Chunk, Document
+
+T = TypeVar("T")
+
+
+class SegmentReader:
+    """The files of one segment, for one view, opened as they are asked for."""
+
+    def __init__(self, index: Index, segment: Segment, view: View):
+        self._index, self.segment, self.view = index, segment, view
+        self._names = segment.files(view)
+
+    @cached_property
+    def documents(self) -> Table:
+        return self._index.table(self._names["documents"])
+
+    @cached_property
+    def chunks(self) -> Table:
+        return self._index.table(self._names["chunks"])
+
+    @cached_property
+    def lexical(self) -> Table:
+        return self._index.table(self._names["lexical"])
+
+    @cached_property
+    def vectors(self) -> Table:
+        return self._index.table(self._names["vectors"])
+
+    @property
+    def graph(self) -> Path | None:
+        """The verified file of the HNSW graph, or None when this segment has none."""
+        name = self.segment.graph(self.view)
+        return self._index.verified(name) if name in self._index.generation.files else None
+
+    @cached_property
+    def live_documents(self) -> NDArray[np.bool_] | None:
+        """A mask of the document rows, None when all are alive."""
+        dead = self._index.generation.dead.get(self.segment.name, ())
+        if not dead:
+            return None
+        mask = np.ones(self.segment.documents, dtype=bool)
+        mask[list(dead)] = False
+        return mask
+
+    @cached_property
+    def chunk_documents(self) -> NDArray[np.int32]:
+        """The document row of every chunk row."""
+        rows = self.chunks.array("document", "<i4")
+        if len(rows) != self.segment.chunks or (len(rows) and not 0 <= rows.min() <= rows.max() < self.segment.documents):
+            raise self._index.damaged(self._names["chunks"], "its rows do not fit the segment")
+        return rows
+
+    @cached_property
+    def live(self) -> NDArray[np.bool_] | None:
+        """A mask of the chunk rows, None when all are alive."""
+        return None if self.live_documents is None else self.live_documents[self.chunk_documents]
+
+    @cached_property
+    def _document_columns(self) -> dict[str, Strings]:
+        columns = {name: self.documents.strings(name) for name in ("id", "title", "text", "meta", "source", "sha256")}
+        if any(len(column) != self.segment.documents for column in columns.values()):
+            raise self._index.damaged(self._names["documents"], "its columns do not fit the segment")
+        return columns
+
+    def document_ids(self) -> Strings:
+        return self._document_columns["id"]
+
+    def document_key(self, row: int) -> tuple[str, str, str, str]:
+        """Id, sha256, source and, for a record, the file it came from: without decoding the text."""
+        columns = self._document_columns
+        meta = json.loads(columns["meta"][row])
+        return columns["id"][row], columns["sha256"][row], columns["source"][row], str(meta.get("path", ""))
+
+    def document(self, row: int) -> Document:
+        values = {name: column[row] for name, column in self._document_columns.items()}
+        return Document(**{**values, "meta": json.loads(values["meta"])})
+
+    @cached_property
+    def _chunk_columns(self) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64], Strings]:
+        chunks = self.chunks
+        return (
+            chunks.array("ordinal", "<i4"),
+            chunks.array("start", "<i8"),
+            chunks.array("end", "<i8"),
+            chunks.strings("context"),
+        )
+
+    def chunk(self, row: int, document: Document) -> Chunk:
+        ordinal, start, end, context = self._chunk_columns
+        a, b = int(start[row]), int(end[row])
+        return Chunk(document.id, int(ordinal[row]), a, b, document.text[a:b], context[row])
+
+
+class Index:
+    """One published generation of an index directory, opened for reading."""
+
+    def __init__(self, root: Path, generation: Generation):
+        self.root, self.generation = root, generation
+        self._verified = Verified(root)
+
+    @property
+    def view(self) -> View:
+        return self.generation.primary
+
+    @cached_property
+    def segments(self) -> list[SegmentReader]:
+        return [SegmentReader(self, segment, self.view) for segment in self.generation.segments]
+
+    def damaged(self, name: str, what: str) -> CorruptError:
+        return CorruptError(
+            f"a file of generation {self.generation.generation} is damaged: {what}",
+            path=self.root / name,
+            fix=f"restore it from a copy, or build the index again; `samespace check {self.root}` lists all that is damaged",
+        )
+
+    def verified(self, name: str) -> Path:
+        """The path of a file of this generation, its size and sha256 checked. Raises CorruptError."""
+        path, expected = self.root / name, self.generation.files.get(name)
+        if expected is None:
+            raise self.damaged(name, "the generation does not name it")
+        size = path.stat().st_size
+        if size != expected.size:
+            raise self.damaged(name, f"{size:,} bytes instead of {expected.size:,}")
+        if not self._verified.knows(name, expected):
+            if fs.digest(path) != expected:
+                raise self.damaged(name, "its content changed (sha256 differs)")
+            self._verified.add(name, expected)
+        return path
+
+    def table(self, name: str) -> Table:
+        return Table(self.verified(name))
+
+    def json(self, name: str) -> Any:
+        try:
+            return json.loads(self.verified(name).read_bytes())
+        except ValueError as error:
+            raise self.damaged(name, "it is no JSON") from error
+
+    def live_documents(self) -> Iterator[tuple[SegmentReader, int]]:
+        for segment in self.segments:
+            mask = segment.live_documents
+            for row in range(segment.segment.documents):
+                if mask is None or mask[row]:
+                    yield segment, row
+
+
+def open_index(root: Path) -> Index:
+    """The generation that CURRENT names.
+
+    Raises NoIndexError (no index, nothing published), CorruptError, FormatError.
+    """
+    check_magic(root)
+    number = read_current(root)
+    if not number:
+        raise NoIndexError(
+            "nothing is published in this index yet",
+            path=root,
+            fix=f"finish it: samespace build --to {root}   (`samespace info {root}` shows what is staged)",
+        )
+    path = root / generation_name(number)
+    return Index(root, Generation.from_bytes(path.read_bytes(), path))
+
+
+def reading(root: Path, use: Callable[[Index], T]) -> T:
+    """`use(index)`, once more when a file was missing and CURRENT has moved on meanwhile (promise 4)."""
+    while True:
+        number = read_current(root) if root.is_dir() else 0
+        try:
+            return use(open_index(root))
+        except FileNotFoundError as error:
+            if read_current(root) > number:
+                continue
+            raise CorruptError(
+                "a file of the published generation is missing",
+                path=error.filename,
+                fix="restore it from a copy, or build the index again",
+            ) from error

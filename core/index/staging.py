@@ -1,0 +1,139 @@
+"""The stages' own work between two generations: part of none, resumable, thrown away when it is published."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.canonical import canonical
+from core.errors import CorruptError, UsageError
+from core.index import fs
+from core.index.columns import Column, Table, concatenate, write_columns
+from core.types import Source
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the next generation will be, as far as it is decided.
+
+    `base` is the generation it started from (0: none); `dead` its rows that were replaced or removed; `space` and
+    `model` what the index was created with.
+    """
+
+    base: int
+    sources: tuple[Source, ...]
+    model: Mapping[str, Any]
+    space: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    dead: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    documents: int = 0
+
+    def with_settings(self, **settings: Any) -> State:
+        return replace(self, settings={**self.settings, **settings})
+
+
+class Staging:
+    """Reading needs no lock; every writing method is called by the holder of the index's lock."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.folder = root / "staging"
+
+    # state.json
+
+    def state(self) -> State | None:
+        """The staged state, or None when nothing is staged. Raises CorruptError."""
+        path = self.folder / "state.json"
+        try:
+            value = json.loads(path.read_bytes())
+            return State(
+                **{
+                    **value,
+                    "sources": tuple(Source(**source) for source in value["sources"]),
+                    "dead": {name: tuple(rows) for name, rows in value["dead"].items()},
+                }
+            )
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CorruptError(
+                "the staged work is damaged; what is published is not touched by that",
+                path=path,
+                fix=f"remove the folder {self.folder} and run build again",
+            ) from error
+
+    def require(self, stage: str) -> State:
+        """The staged state for `stage`. Raises UsageError when nothing is staged."""
+        state = self.state()
+        if state is None:
+            raise UsageError(
+                f"there is nothing to {stage}: no documents are staged",
+                path=self.root,
+                fix=f"samespace ingest FOLDER --to {self.root}, or all stages at once: samespace build --to {self.root}",
+            )
+        return state
+
+    def save(self, state: State) -> None:
+        fs.write(self.folder / "state.json", [canonical(asdict(state)) + b"\n"])
+
+    def clear(self) -> None:
+        """`state.json` first: without it nothing is staged, whatever else is still there."""
+        if self.folder.is_dir():
+            fs.remove(self.folder / "state.json")
+            fs.remove_folder(self.folder)
+
+    # tables: documents, chunks, vectors
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def write(self, name: str, columns: Mapping[str, Column], made_from: str = "", **meta: str) -> None:
+        """Write a table; `made_from` is the sha256 of the table it was made from."""
+        fs.write(self.path(name), write_columns(columns, {"made_from": made_from, **meta}))
+
+    def table(self, name: str, made_from: str = "") -> Table | None:
+        """The staged table, or None when it is not there or was made from something else. Raises CorruptError."""
+        path = self.path(name)
+        if not path.is_file():
+            return None
+        table = Table(path)
+        return table if not made_from or table.meta.get("made_from") == made_from else None
+
+    def digest(self, name: str) -> str:
+        return fs.digest(self.path(name)).sha256
+
+    # parts: batches of vectors as they were embedded
+
+    def add_part(self, space: str, texts: NDArray[np.uint8], vectors: NDArray[np.float32]) -> None:
+        """Keep one batch: texts is uint8 rows × 16 (hashes), vectors float32 rows × dimension."""
+        data = concatenate(write_columns({"texts": texts, "vectors": vectors}))
+        folder = self.folder / "parts" / space
+        number = 1 + max((int(path.name[:6]) for path in self._part_paths(space)), default=0)
+        fs.write(folder / f"{number:06d}-{_sha256(data)[:16]}", [data])
+
+    def parts(self, space: str, dimension: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+        """The batches kept so far that are whole; a damaged one is passed over and embedded again."""
+        for path in self._part_paths(space):
+            if fs.digest(path).sha256[:16] != path.name[7:]:
+                continue
+            table = Table(path)
+            texts, vectors = table.array("texts", "|u1", 2), table.array("vectors", "<f4", 2)
+            if len(texts) == len(vectors) and vectors.shape[1] == dimension:
+                yield texts, vectors
+
+    def _part_paths(self, space: str) -> list[Path]:
+        folder = self.folder / "parts" / space
+        names = sorted(folder.glob("[0-9]*-*")) if folder.is_dir() else []
+        return [path for path in names if path.is_file() and not path.name.endswith(fs.TMP)]
+
+
+def _sha256(data: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,38 @@
+"""Files whose digest was already checked, remembered in the user's cache by size, time and inode. Losing it costs time only."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from core.cache import cache_folder
+from core.index.fs import Digest
+
+
+class Verified:
+    def __init__(self, root: Path):
+        self._root = root.resolve()
+        key = hashlib.sha256(os.fsencode(self._root)).hexdigest()[:32]
+        self._path = cache_folder() / "verified" / f"{key}.json"
+        self._known: dict[str, list[object]] = {}
+        with contextlib.suppress(OSError, ValueError):
+            known = json.loads(self._path.read_bytes())
+            self._known = known if isinstance(known, dict) else {}
+
+    def _entry(self, name: str, digest: Digest) -> list[object]:
+        stat = (self._root / name).stat()
+        return [stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_dev, digest.sha256]
+
+    def knows(self, name: str, digest: Digest) -> bool:
+        return self._known.get(name) == self._entry(name, digest)
+
+    def add(self, name: str, digest: Digest) -> None:
+        with contextlib.suppress(OSError):
+            self._known[name] = self._entry(name, digest)
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            aside = self._path.with_suffix(f".{os.getpid()}.tmp")
+            aside.write_text(json.dumps(self._known))
+            aside.replace(self._path)

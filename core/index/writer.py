@@ -1,0 +1,129 @@
+"""Writing an index: creating the directory, holding it, publishing a generation. FORMAT.md says in which order and why."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from core.canonical import canonical
+from core.errors import SamespaceError, StorageError, UsageError
+from core.index import fs
+from core.index.fs import Digest
+from core.index.generation import MAGIC, Generation, check_magic, generation_name, read_current
+
+_SEGMENT_FILE = re.compile(
+    r"(documents/\d{6}|chunks/c-[0-9a-f]{16}/\d{6}|lexical/a-[0-9a-f]{16}/c-[0-9a-f]{16}/\d{6}"
+    r"|spaces/s-[0-9a-f]{16}/(space\.json|canaries|c-[0-9a-f]{16}/\d{6}(\.hnsw)?)|generations/\d{6}\.json)(\.tmp)?"
+)
+
+
+def create(root: Path) -> None:
+    """Make `root` an empty index, unless it is one already.
+
+    Raises UsageError for a folder that holds other things, StorageError, CorruptError, FormatError.
+    """
+    if root.exists() and not root.is_dir():
+        raise UsageError("an index is a directory; this is a file", path=root, fix="choose another name with --to")
+    if (root / "samespace.json").exists():
+        check_magic(root)
+        return
+    if root.is_dir() and any(path.name not in ("samespace.json.tmp",) for path in root.iterdir()):
+        raise UsageError(
+            "this folder holds other things and is no samespace index; nothing was changed in it",
+            path=root,
+            fix="choose a new or empty folder with --to",
+        )
+    fs.write(root / "samespace.json", [canonical(MAGIC) + b"\n"])
+
+
+@contextlib.contextmanager
+def writing(root: Path) -> Iterator[None]:
+    """Hold the index for writing. Raises LockedError, StorageError (read-only) and what check_magic raises."""
+    check_magic(root)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(fs.lock(root / "LOCK"))
+        except OSError as error:
+            raise StorageError(
+                f"this index cannot be written to ({error.strerror})",
+                path=root,
+                fix="searching works; to change it, copy it to a place where you may write",
+            ) from error
+        sweep(root)
+        yield
+
+
+def sweep(root: Path) -> None:
+    """Remove what earlier crashes left: files of our shapes that no generation names, and temporary files."""
+    current = read_current(root)
+    named: set[str] = set()
+    for path in sorted((root / "generations").glob("*.json")):
+        if path.stem.isdigit() and int(path.stem) <= current:
+            try:
+                named |= {f"generations/{path.name}", *Generation.from_bytes(path.read_bytes(), path).files}
+            except SamespaceError:
+                return  # what a damaged generation named is not known: nothing is removed until that is mended
+    for folder in ("documents", "chunks", "lexical", "spaces", "generations"):
+        for path in sorted((root / folder).rglob("*")):
+            name = path.relative_to(root).as_posix()
+            if path.is_file() and not path.is_symlink() and name not in named and _SEGMENT_FILE.fullmatch(name):
+                fs.remove(path)
+    for leftover in (root / "CURRENT.tmp", root / "samespace.json.tmp"):
+        if leftover.exists():
+            fs.remove(leftover)
+
+
+def next_number(root: Path) -> int:
+    """A generation's number that was never used in this directory, published or not."""
+    used = [read_current(root)]
+    for folder in ("generations", "documents"):
+        used += [int(path.name[:6]) for path in (root / folder).glob("*") if path.name[:6].isdigit()]
+    return 1 + max(used)
+
+
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """A file of the generation to come: bytes, or a finished file that gets a second name."""
+
+    name: str
+    content: bytes | Path
+
+
+def publish(root: Path, generation: Generation, new_files: list[NewFile]) -> Generation:
+    """Write `new_files`, then the generation that names them beside those it names already, then CURRENT.
+
+    The caller holds the lock. On any failure the published generation is the one it was, and the new files are gone.
+    Returns the generation as published. Raises OSError.
+    """
+    files: dict[str, Digest] = dict(generation.files)
+    written: list[Path] = []
+    try:
+        for new in new_files:
+            path = root / new.name
+            written.append(path)
+            files[new.name] = fs.place(new.content, path) if isinstance(new.content, Path) else fs.write(path, [new.content])
+        generation = replace(generation, files=dict(sorted(files.items())))
+        generation.check()
+        path = root / generation_name(generation.generation)
+        written.append(path)
+        fs.write(path, [generation.to_bytes()])
+        fs.write(root / "CURRENT", [b"%06d\n" % generation.generation])
+    except BaseException:
+        if read_current(root) != generation.generation:
+            for path in written:
+                fs.discard(path)
+        raise
+    return generation
+
+
+def carry_over(files: Mapping[str, Digest], names: set[str]) -> dict[str, Digest]:
+    """Of an earlier generation's files those that the next one still needs."""
+    return {name: digest for name, digest in files.items() if name in names}
+
+
+def now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

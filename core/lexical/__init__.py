@@ -1,0 +1,40 @@
+"""Lexical search: an analyzer turns text into tokens, postings count them, BM25 scores the counts at query time.
+
+Nothing here imports more than NumPy and the stemmer, so a lexical query starts as fast as the process does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Protocol
+
+from core.registry import Registry
+from core.types import Json
+
+
+class Analyzer(Protocol):
+    """Text to tokens, the same for documents and queries."""
+
+    @property
+    def settings(self) -> Json:
+        """Everything that decides tokens, as JSON: the analyzer's name, its version, its options."""
+
+    @property
+    def identity(self) -> str:
+        """`identify(self.settings)`; names the folder of the postings that were made with it."""
+
+    def tokens(self, text: str) -> list[str]:
+        """The tokens of any text, in order, repeats kept: never empty, no white space, no lone surrogates.
+
+        Takes time linear in the text and raises nothing; a text without words gives [].
+        """
+
+
+def identify(settings: Json) -> str:
+    """ "a-" and 16 hex digits: sha256 of the settings as canonical JSON (sorted keys, no spaces, UTF-8)."""
+    canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return "a-" + hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+ANALYZERS = Registry("analyzer", {"mixed": "core.lexical.mixed:MixedAnalyzer"})

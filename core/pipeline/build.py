@@ -1,0 +1,45 @@
+"""build: ingest → chunk → embed → index, each doing only what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.pipeline.chunk import ChunkReport, chunk
+from core.pipeline.embed import EmbedReport, embed
+from core.pipeline.index import IndexReport, index
+from core.pipeline.ingest import IngestReport, ingest
+from core.progress import SILENT, Progress
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """The stages' reports; `chunk` and `embed` are None when there was nothing for them to do."""
+
+    ingest: IngestReport
+    chunk: ChunkReport | None
+    embed: EmbedReport | None
+    index: IndexReport
+
+
+def build(
+    root: Path,
+    paths: Sequence[str] = (),
+    *,
+    model: str | None = None,
+    name: str | None = None,
+    yes: bool = False,
+    chunker: str | None = None,
+    size: int | None = None,
+    overlap: int | None = None,
+    ann: str | None = None,
+    progress: Progress = SILENT,
+) -> BuildReport:
+    """The four stages at once; run again, it does only what changed. Raises what they raise."""
+    ingested = ingest(root, paths, model=model, name=name, yes=yes, progress=progress)
+    chunked = embedded = None
+    if ingested.staged:
+        chunked = chunk(root, chunker=chunker, size=size, overlap=overlap, progress=progress)
+        embedded = embed(root, model=model, progress=progress)
+    return BuildReport(ingested, chunked, embedded, index(root, ann=ann, progress=progress))

@@ -1,0 +1,159 @@
+"""ingest: read what the sources hold now, and stage what differs from the published generation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from core.config import find_model, open_encoder
+from core.encoders import Encoder, Model
+from core.errors import SpaceMismatchError, UsageError
+from core.index.generation import read_current
+from core.index.reader import Index, open_index
+from core.index.staging import Staging, State
+from core.index.writer import create, writing
+from core.pipeline.ledger import Ledger, document_columns, read_documents
+from core.progress import SILENT, Progress
+from core.sources.scan import scan
+from core.space.identity import Space
+from core.types import Outcome, Source
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """Every file or record met and what became of it; how many documents are staged and how many published ones go."""
+
+    outcomes: tuple[Outcome, ...]
+    model: Model
+    staged: int
+    dead: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        counted = Counter(outcome.status for outcome in self.outcomes)
+        return {s: counted[s] for s in ("new", "changed", "unchanged", "removed", "skipped", "failed")}
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.staged or self.dead)
+
+
+def ingest(
+    root: Path,
+    paths: Sequence[str] = (),
+    *,
+    model: str | None = None,
+    name: str | None = None,
+    yes: bool = False,
+    progress: Progress = SILENT,
+) -> IngestReport:
+    """Scan `paths` (none: every source the index knows) and stage new and changed documents and what was removed.
+
+    The index is created when it is not there; its model is fixed then. Raises UsageError (a path or model that is not
+    there; a source that lost all its documents, without `yes`), SpaceMismatchError (another model than the index's),
+    NoIndexError, LockedError, StorageError, CorruptError, FormatError, MissingError, BackendError.
+    """
+    _check_paths(root, paths)
+    is_new = not (root / "samespace.json").exists()
+    # A wrong model name or path must not leave an empty index behind, so it is opened before anything is created.
+    encoder = open_encoder(find_model(model or "auto")) if is_new else None
+    create(root)
+    with writing(root):
+        base = open_index(root) if read_current(root) else None
+        staging = Staging(root)
+        state = _state(staging, base, encoder, model)
+        table = staging.table("documents") if state.documents else None
+        ledger = Ledger(base, read_documents(table) if table else ())
+        sources, scanned, notes = _resolve(state.sources, paths, name)
+        outcomes: list[Outcome] = []
+        progress.stage("ingest")
+        for source in scanned:
+            found = []
+            for item in scan(source, ledger.sha256):
+                found.append(ledger.take(item))
+                progress.advance()
+            outcomes += ledger.settle(source, found, yes)
+        documents, dead = ledger.staged(), ledger.dead()
+        if documents or dead or (base is None and documents):
+            staging.write("documents", document_columns(documents))
+            staging.save(replace(state, sources=tuple(sources), dead=dead, documents=len(documents)))
+        elif base is not None:
+            staging.clear()
+        else:
+            staging.save(replace(state, sources=tuple(sources)))
+    outcomes.sort(key=lambda outcome: outcome.path)
+    size = sum(map(len, dead.values()))
+    return IngestReport(tuple(outcomes), Model.from_json(state.model), len(documents), size, tuple(notes))
+
+
+def _check_paths(root: Path, paths: Sequence[str]) -> None:
+    if not paths and not (root / "samespace.json").exists():
+        raise UsageError(
+            "no source was named, and there is no index here whose sources could be read again",
+            path=root,
+            fix=f"samespace build FOLDER --to {root}",
+        )
+    for path in paths:
+        if not Path(path).exists():
+            raise UsageError("there is no such file or folder to read from", path=path, fix="check the path")
+        if Path(path).resolve() == root.resolve() or (Path(path) / "samespace.json").is_file():
+            raise UsageError("this is an index, not a source", path=path, fix="name the folder of your documents")
+
+
+def _state(staging: Staging, base: Index | None, encoder: Encoder | None, model: str | None) -> State:
+    """The staged state, or a fresh one that continues from the published generation or begins a new index."""
+    state = staging.state()
+    if state is not None and state.base != (base.generation.generation if base else 0):
+        staging.clear()  # staged for a generation that is no longer the newest
+        state = None
+    if state is None and base is not None:
+        generation = base.generation
+        identity = base.json(f"spaces/{base.view.space}/space.json")["identity"]
+        state = State(generation.generation, generation.sources, generation.model, identity, generation.settings)
+    if state is None:
+        encoder = encoder or open_encoder(find_model(model or "auto"))
+        return State(base=0, sources=(), model=encoder.model.to_json(), space=encoder.space.to_json())
+    if model and model not in ("auto", state.model["name"]):
+        _refuse_other_space(state, model, staging.root)
+    return state
+
+
+def _refuse_other_space(state: State, model: str, root: Path) -> None:
+    """Another name may be the same space (a moved folder): only another space is refused."""
+    differences = Space.from_json(state.space).differences(open_encoder(model).space)
+    if differences:
+        raise SpaceMismatchError(
+            f"this index was made with the model {state.model['name']!r} and keeps it; "
+            f"{model!r} makes another space (they differ in {', '.join(differences)})",
+            path=root,
+            fix=f"build another index beside it: samespace build FOLDER --to NEW.index --model {model}",
+            details={"differences": {key: list(pair) for key, pair in differences.items()}},
+        )
+
+
+def _resolve(
+    recorded: tuple[Source, ...], paths: Sequence[str], name: str | None
+) -> tuple[list[Source], list[Source], list[str]]:
+    """All sources from now on, those to scan, and notes. The same root is the same source; a name is used once."""
+    if name and len(paths) != 1:
+        raise UsageError("--name names one source", fix="give one path with it")
+    sources = {source.name: source for source in recorded}
+    by_root = {source.root: source for source in recorded}
+    scanned, notes = [], []
+    for path in paths:
+        root = str(Path(path).resolve())
+        source = by_root.get(root)
+        if source is None or (name and source.name != name):
+            base = name or Path(root).name or "root"
+            chosen = base
+            if not name and base in sources:
+                chosen = next(f"{base}-{i}" for i in range(2, 10_000) if f"{base}-{i}" not in sources)
+                notes.append(f"{root} is a new source, {chosen!r}. If {sources[base].root} moved there: --name {base}")
+            source = Source(chosen, root)
+        sources[source.name] = by_root[root] = source
+        if source not in scanned:
+            scanned.append(source)
+    return list(sources.values()), scanned if paths else list(sources.values()), notes

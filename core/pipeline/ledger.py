@@ -1,0 +1,122 @@
+"""Which document an id stands for, before and after a scan: published, staged, gone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.canonical import canonical
+from core.errors import UsageError
+from core.index.columns import Table
+from core.index.reader import Index
+from core.types import Document, Outcome, Source
+
+_COLUMNS = ("id", "title", "text", "source", "sha256")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A published live document: where it is stored, and the file a record came from."""
+
+    segment: str
+    row: int
+    sha256: str
+    source: str
+    path: str
+
+
+class Ledger:
+    """Begins with what is published and staged; `take` and `settle` bring it up to date, source by source."""
+
+    def __init__(self, base: Index | None, staged: Iterable[Document]):
+        self._published: dict[str, Entry] = {}
+        for segment, row in base.live_documents() if base else ():
+            document_id, *rest = segment.document_key(row)
+            self._published[document_id] = Entry(segment.segment.name, row, *rest)
+        self._staged = {document.id: document for document in staged}
+        self._gone: set[str] = set()
+
+    def sha256(self, document_id: str) -> str | None:
+        """Under which digest a document is known already, for `scan`."""
+        if document_id in self._staged:
+            return self._staged[document_id].sha256
+        entry = self._published.get(document_id)
+        return entry.sha256 if entry else None
+
+    def take(self, item: Document | Outcome) -> Outcome:
+        """What became of one thing that `scan` met."""
+        if isinstance(item, Outcome):
+            if item.status == "unchanged" and item.path in self._staged:
+                return Outcome(item.path, self._status(item.path))  # staged by an earlier run, not published yet
+            return item
+        owner = self._source_of(item.id) or item.source
+        if owner != item.source:
+            return Outcome(item.id, "failed", f"the source {owner!r} has a document of the same id")
+        entry = self._published.get(item.id)
+        if entry and entry.sha256 == item.sha256:
+            self._staged.pop(item.id, None)  # changed, and changed back before it was published
+            return Outcome(item.id, "unchanged")
+        self._staged[item.id] = item
+        return Outcome(item.id, self._status(item.id))
+
+    def _status(self, document_id: str) -> Any:
+        return "changed" if document_id in self._published else "new"
+
+    def _source_of(self, document_id: str) -> str | None:
+        if document_id in self._staged:
+            return self._staged[document_id].source
+        entry = self._published.get(document_id)
+        return entry.source if entry else None
+
+    def settle(self, source: Source, outcomes: Sequence[Outcome], yes: bool) -> list[Outcome]:
+        """All outcomes of a scanned source, those of its documents that are gone among them.
+
+        Gone is what was not met, or was met and can hold nothing now. What failed to be read this time stays as it was.
+        Raises UsageError when all that is published of the source would go, without `yes`.
+        """
+        met = {outcome.path: outcome for outcome in outcomes}
+        failed_files = {outcome.path.rpartition(":")[0] for outcome in outcomes if outcome.status == "failed"}
+        mine = {id: entry.path for id, entry in self._published.items() if entry.source == source.name}
+        staged = {d.id: str(d.meta.get("path", "")) for d in self._staged.values() if d.source == source.name}
+        gone = {
+            id
+            for id, path in {**mine, **staged}.items()
+            if (met[id].status == "skipped" if id in met else path not in failed_files)
+        }
+        if mine and gone >= mine.keys() and not yes:
+            raise UsageError(
+                f"the source {source.name!r} has no readable documents any more; the index keeps the {len(mine)} it has",
+                path=source.root,
+                fix="if it is a mount, mount it; if they are really gone, say so with --yes",
+            )
+        for id in gone:
+            self._staged.pop(id, None)
+        removed = [Outcome(id, "removed", met[id].reason if id in met else "") for id in gone & mine.keys()]
+        self._gone |= gone & mine.keys()
+        return removed + [outcome for outcome in outcomes if outcome.path not in self._gone]
+
+    def staged(self) -> list[Document]:
+        """New and changed documents, ordered by id."""
+        return sorted(self._staged.values(), key=lambda document: document.id)
+
+    def dead(self) -> dict[str, tuple[int, ...]]:
+        """The rows of the base generation that are replaced or removed: segment name -> rising rows."""
+        rows: dict[str, list[int]] = {}
+        for id, entry in self._published.items():
+            if id in self._staged or id in self._gone:
+                rows.setdefault(entry.segment, []).append(entry.row)
+        return {name: tuple(sorted(found)) for name, found in sorted(rows.items())}
+
+
+def document_columns(documents: Sequence[Document]) -> dict[str, list[str]]:
+    columns = {name: [getattr(document, name) for document in documents] for name in _COLUMNS}
+    return {**columns, "meta": [canonical(dict(document.meta)).decode() for document in documents]}
+
+
+def read_documents(table: Table) -> Iterator[Document]:
+    names = (*_COLUMNS, "meta")
+    for values in zip(*(table.strings(name) for name in names), strict=True):
+        value: dict[str, Any] = dict(zip(names, values, strict=True))
+        yield Document(**{**value, "meta": json.loads(value["meta"])})

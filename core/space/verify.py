@@ -1,0 +1,116 @@
+"""Is it the same space? Identity is compared field by field, then behaviour on the canaries; behaviour is the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.encoders import Encoder
+from core.errors import SpaceMismatchError
+from core.space.canaries import SHORT, Agreement, compare
+from core.space.record import SpaceRecord
+from core.types import Finding, Side
+
+_WHAT = {
+    "weights": "weights (another model, or another revision of it)",
+    "tokenizer": "tokenizer",
+    "pooling": "pooling",
+    "normalize": "normalisation",
+    "max_tokens": "maximum length",
+    "dimension": "dimension",
+    "query_prompt": "query prompt",
+    "passage_prompt": "passage prompt",
+    "template": "text template",
+    "overflow": "what happens to long texts",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The two comparisons. Where they disagree, behaviour decides, and `summary` says so."""
+
+    model: str
+    differences: Mapping[str, tuple[Any, Any]]
+    agreement: Agreement
+    now: Mapping[Side, NDArray[np.float32]] = field(default_factory=dict, repr=False)  # the canaries as just embedded
+
+    @property
+    def accepted(self) -> bool:
+        return self.agreement.agrees
+
+    @property
+    def summary(self) -> str:
+        a = self.agreement
+        fields = ", ".join(_WHAT.get(name, name) for name in self.differences)
+        if self.accepted and not self.differences:
+            return f"the same space: identity equal, {a.texts} canaries agree (worst distance {a.worst_distance:.1e})"
+        if self.accepted:
+            return (
+                f"accepted by behaviour: {a.texts} canaries agree (worst distance {a.worst_distance:.1e}), "
+                f"although the identity differs in {fields}"
+            )
+        evidence = f"canaries: mean cosine {a.mean_cosine:.3f}, worst distance {a.worst_distance:.2g} (allowed {a.tolerance:g})"
+        if not self.differences:
+            return f"the identity is equal but the behaviour is not: the model answers differently from when it was recorded; {evidence}"
+        return f"another space: {fields} differ; {evidence}"
+
+    def findings(self) -> list[Finding]:
+        """One for every field that differs, one for the canaries."""
+        found = [
+            Finding(
+                check=name,
+                severity="note" if self.accepted else "error",
+                message=f"{_WHAT.get(name, name)} differs",
+                details={"index": mine, "model": theirs},
+            )
+            for name, (mine, theirs) in self.differences.items()
+        ]
+        word = "agree" if self.accepted else "do not agree"
+        message = f"{self.agreement.texts} canary vectors {word}"
+        severity = "ok" if self.accepted else "error"
+        return [*found, Finding("canaries", severity, message, details=self.agreement.to_json())]  # type: ignore[arg-type]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "accepted": self.accepted,
+            "summary": self.summary,
+            "model": self.model,
+            "differences": {name: {"index": a, "model": b} for name, (a, b) in self.differences.items()},
+            "canaries": self.agreement.to_json(),
+        }
+
+
+def examine(record: SpaceRecord, encoder: Encoder, *, short: bool = False, sides: tuple[Side, ...] = ("query", "passage")) -> Verdict:
+    """Compare `encoder` with the space on record. `short` asks only the few short canaries that ride with a query."""
+    differences = record.space.differences(encoder.space)
+    if encoder.metric != record.metric:
+        differences["metric"] = (record.metric, encoder.metric)
+    count = len(SHORT) if short and not differences else len(record.canaries.texts)
+    texts = record.canaries.texts[:count]
+    stored = {side: record.canaries.vectors(side)[:count] for side in sides}
+    now = {side: encoder.embed(texts, side) for side in sides}
+    return Verdict(encoder.model.name, differences, compare(stored, now, record.tolerance), now)
+
+
+def guard(record: SpaceRecord, encoder: Encoder, *, path: str, short: bool = False, sides: tuple[Side, ...] = ("query", "passage")) -> Verdict:
+    """The verdict when it is accepted. Raises SpaceMismatchError with what differs and what to do."""
+    verdict = examine(record, encoder, short=short, sides=sides)
+    if not verdict.accepted:
+        raise mismatch(verdict, record, path)
+    return verdict
+
+
+def mismatch(verdict: Verdict, record: SpaceRecord, path: str) -> SpaceMismatchError:
+    same = verdict.model == record.model.name
+    fix = (
+        f"the index's model changed under its name: put back the {record.model.name} it was built with, or build "
+        "another index beside this one with today's model"
+        if same
+        else f"leave --model out (the index's own is {record.model.name}), or build another index with this model: "
+        f"samespace build FOLDER --to NEW.index --model {verdict.model}"
+    )
+    return SpaceMismatchError(verdict.summary, path=path, fix=fix, details=verdict.to_json())

@@ -1,0 +1,71 @@
+"""Searchers find the nearest rows of mapped vectors. `exact` is the judge of every other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import UsageError
+from core.registry import Registry
+
+SEARCHERS = Registry(
+    "ann",
+    {"exact": "core.vectors.exact:ExactSearcher", "hnsw": "core.vectors.hnsw:HnswSearcher"},
+    extras={"hnsw": "hnswlib"},
+)
+METRICS = ("cosine", "dot", "euclidean")
+
+
+class Match(NamedTuple):
+    """A row of a segment (its place in the list of segments) and its score; higher is better for every metric."""
+
+    segment: int
+    row: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class VectorSegment:
+    """The vectors of one segment: float32 rows × dimension, their norms, which rows live (None: all), a graph or none."""
+
+    vectors: NDArray[np.float32]
+    norms: NDArray[np.float32]
+    live: NDArray[np.bool_] | None = None
+    graph: Path | None = None
+
+
+class Searcher(Protocol):
+    def __init__(self, segments: Sequence[VectorSegment], metric: str): ...
+
+    def search(self, query: NDArray[np.float32], depth: int) -> list[Match]:
+        """The `depth` best live rows for one query vector (dimension,), best first; ties by segment and row."""
+        ...
+
+
+def score(
+    vectors: NDArray[np.float32], norms: NDArray[np.float32], query: NDArray[np.float32], metric: str
+) -> NDArray[np.float32]:
+    """Scores of rows for one query, float32; Euclid is negated so that higher is better.
+
+    Raises UsageError for an unknown metric.
+    """
+    if metric not in METRICS:
+        raise UsageError(f"there is no metric {metric!r}", fix=f"choose one of: {', '.join(METRICS)}")
+    products: NDArray[np.float32] = vectors @ query
+    if metric == "dot":
+        return products
+    length = np.float32(np.linalg.norm(query))
+    if metric == "cosine":
+        scale = np.maximum(norms * length, np.float32(1e-30))
+        return np.asarray(products / scale, dtype=np.float32)
+    squares = np.maximum(norms**2 - 2 * products + length**2, 0)
+    return np.asarray(-np.sqrt(squares), dtype=np.float32)
+
+
+def best(matches: list[Match], depth: int) -> list[Match]:
+    return sorted(matches, key=lambda match: (-match.score, match.segment, match.row))[:depth]
