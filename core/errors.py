@@ -1,17 +1,17 @@
 """Errors are the manual: what happened, to which path, what to do, and the exit code that says so.
 
-    SamespaceError
-    ├── AnswerIsNo           1    asked, and the answer is no (findings, a gate that failed)
-    ├── UsageError           2    the request does not fit (also: stages out of order, a missing source)
-    ├── NoIndexError        10    there is no index there, or nothing is published in it yet
-    ├── LockedError         11    another process is writing
-    ├── CorruptError        12    a file is damaged, missing or not what it says
-    ├── SpaceMismatchError  13    the vectors would not lie in the index's space
-    ├── FormatError         14    written by a newer samespace
-    ├── MissingError        15    an optional package or a model is not there
-    ├── BackendError        16    a back end (model hub, server) does not answer
-    ├── InconclusiveError   17    could not be decided
-    └── StorageError        18    full, read-only or not permitted
+SamespaceError
+├── AnswerIsNo           1    asked, and the answer is no (findings, a gate that failed)
+├── UsageError           2    the request does not fit (also: stages out of order, a missing source)
+├── NoIndexError        10    there is no index there, or nothing is published in it yet
+├── LockedError         11    another process is writing
+├── CorruptError        12    a file is damaged, missing or not what it says
+├── SpaceMismatchError  13    the vectors would not lie in the index's space
+├── FormatError         14    written by a newer samespace
+├── MissingError        15    an optional package or a model is not there
+├── BackendError        16    a back end (model hub, server) does not answer
+├── InconclusiveError   17    could not be decided
+└── StorageError        18    full, read-only or not permitted
 """
 
 from __future__ import annotations
@@ -134,7 +134,10 @@ class StorageError(SamespaceError):
 _STORAGE = {
     errno.ENOSPC: ("no space left on the device", "free some space and run the same command again; nothing was lost"),
     errno.EDQUOT: ("the disk quota is used up", "free some space and run the same command again; nothing was lost"),
-    errno.EFBIG: ("the file would be larger than is allowed here", "raise the file-size limit (ulimit -f) and run again"),
+    errno.EFBIG: (
+        "the file would be larger than is allowed here",
+        "raise the file-size limit (ulimit -f) and run again",
+    ),
     errno.EROFS: ("the file system is read-only", "write to another place, or mount it writable"),
     errno.EACCES: ("permission denied", "check who owns the path and its permissions"),
     errno.EPERM: ("operation not permitted", "check who owns the path and its permissions"),

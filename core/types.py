@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Status = Literal["new", "changed", "unchanged", "removed", "skipped", "failed"]
 Side = Literal["query", "passage"]
@@ -67,6 +67,14 @@ class Chunk:
 class Query:
     id: str
     text: str
+
+
+class Match(NamedTuple):
+    """A row of a segment (its place in the list of segments) and its score; higher is better, whatever found it."""
+
+    segment: int
+    row: int
+    score: float
 
 
 @dataclass(frozen=True, slots=True)

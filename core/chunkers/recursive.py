@@ -18,7 +18,9 @@ from core.encoders import Encoder
 from core.types import Chunk, Document
 
 _CLOSING = r"[\"'”’»)\]）】》」』〉]*"
-_ABBREVIATIONS = r"(?<!\bMr)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bvs)(?<!\bNo)(?<!\bcf)(?<!\bMrs)(?<!\be\.g)(?<!\bi\.e)(?<!\betc)"
+_ABBREVIATIONS = (
+    r"(?<!\bMr)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bvs)(?<!\bNo)(?<!\bcf)(?<!\bMrs)(?<!\be\.g)(?<!\bi\.e)(?<!\betc)"
+)
 # From the best boundary to the worst. A boundary lies where a match ends, so the mark stays with what it closes.
 _BOUNDARIES = (
     re.compile(r"\n[^\S\n]*\n\s*|\n(?=#{1,6}\s)"),

@@ -32,7 +32,9 @@ class HashingEncoder:
     def __init__(self, model: Model):
         match = re.fullmatch(r"hashing(?:-(\d+))?", model.location or model.name)
         if not match:
-            raise UsageError(f"{model.name!r} is no hashing model", fix="use `hashing`, or `hashing-2` for another seed")
+            raise UsageError(
+                f"{model.name!r} is no hashing model", fix="use `hashing`, or `hashing-2` for another seed"
+            )
         self.seed = match[1] or "1"
         self.model = model
         self.space = Space(

@@ -25,7 +25,14 @@ _OLD_POOLING = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
-_TOKENIZER_FILES = ("vocab.txt", "vocab.json", "merges.txt", "sentencepiece.bpe.model", "spiece.model", "tokenizer.model")
+_TOKENIZER_FILES = (
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "tokenizer.model",
+)
 _TOKENIZER_KEYS = ("do_lower_case", "strip_accents", "tokenize_chinese_chars")
 
 
@@ -149,7 +156,13 @@ class ModelFolder:
             for name, entry, start in _tensors(path):
                 if entry["dtype"][0] in "FB" and entry["dtype"] != "BOOL":  # integers are buffers such as position_ids
                     a, b = entry["data_offsets"]
-                    tensors[f"{folder.as_posix()}/{name}"] = (entry["dtype"], entry["shape"], path, start + a, start + b)
+                    tensors[f"{folder.as_posix()}/{name}"] = (
+                        entry["dtype"],
+                        entry["shape"],
+                        path,
+                        start + a,
+                        start + b,
+                    )
         if not tensors:
             raise self._no_weights()
         total = hashlib.sha256()

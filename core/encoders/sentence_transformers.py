@@ -49,13 +49,13 @@ class SentenceTransformersEncoder:
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
         try:
             from sentence_transformers import SentenceTransformer
-            from transformers.utils import logging
+            from transformers.utils.logging import disable_progress_bar
         except ImportError as error:
             raise MissingError(
                 f"embedding needs sentence-transformers and torch ({error})",
                 fix="pip install sentence-transformers torch==2.13.0, or search with --mode lexical",
             ) from error
-        logging.disable_progress_bar()
+        disable_progress_bar()  # type: ignore[no-untyped-call]
         loaded = SentenceTransformer(
             str(self._path), device="cpu", local_files_only=True, model_kwargs={"use_safetensors": True}
         )

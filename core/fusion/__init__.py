@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,7 +18,7 @@ FUSIONS = Registry(
 )
 DEFAULT_ALPHA = 0.7
 
-Key = Hashable
+Key = tuple[int, int]  # segment, row
 
 
 @dataclass(frozen=True, slots=True)

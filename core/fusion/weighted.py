@@ -14,8 +14,7 @@ def fuse(lists: Lists) -> Fused:
 def combine(lists: Lists, dense_weight: float, lexical_weight: float) -> Fused:
     dense, lexical = normalized(lists.dense), normalized(lists.lexical)
     scores = {
-        key: dense_weight * dense.get(key, 0.0) + lexical_weight * lexical.get(key, 0.0)
-        for key in {**dense, **lexical}
+        key: dense_weight * dense.get(key, 0.0) + lexical_weight * lexical.get(key, 0.0) for key in {**dense, **lexical}
     }
     return Fused(scores, dense_weight, lexical_weight)
 

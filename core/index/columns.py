@@ -95,7 +95,7 @@ def write_columns(columns: Mapping[str, Column], meta: Mapping[str, str] | None 
     text += b" " * (-(len(text) + 8) % _ALIGN)
     yield len(text).to_bytes(8, "little") + text
     for name in order:
-        yield memoryview(arrays[name].reshape(-1).view(np.uint8))
+        yield memoryview(arrays[name].reshape(-1).view(np.uint8).data)
 
 
 class Table:
@@ -106,7 +106,7 @@ class Table:
 
     def __init__(self, path: str | Path):
         self.path = str(path)
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             try:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             except ValueError as error:  # an empty file cannot be mapped

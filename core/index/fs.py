@@ -17,8 +17,12 @@ from core.errors import LockedError
 
 TMP = ".tmp"
 
+
+def _nothing(step: str, path: Path) -> None: ...
+
+
 # Called before each step with its name and path. Tests put a function here that raises at the k-th step.
-on_step: Callable[[str, Path], None] = lambda step, path: None
+on_step: Callable[[str, Path], None] = _nothing
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,9 +139,7 @@ def newer(path: Path, what: str, requires: Any = ()) -> FormatError:
 def check_magic(root: Path) -> None:
     """Raises NoIndexError, CorruptError or FormatError unless `root` is an index this version reads."""
     if not root.exists():
-        raise NoIndexError(
-            "there is no index here", path=root, fix=f"make one: samespace build FOLDER --to {root}"
-        )
+        raise NoIndexError("there is no index here", path=root, fix=f"make one: samespace build FOLDER --to {root}")
     try:
         value = json.loads((root / "samespace.json").read_bytes())
         magic, number = value["magic"], value["format"]

@@ -64,7 +64,9 @@ class SegmentReader:
     def chunk_documents(self) -> NDArray[np.int32]:
         """The document row of every chunk row."""
         rows = self.chunks.array("document", "<i4")
-        if len(rows) != self.segment.chunks or (len(rows) and not 0 <= rows.min() <= rows.max() < self.segment.documents):
+        if len(rows) != self.segment.chunks or (
+            len(rows) and not 0 <= rows.min() <= rows.max() < self.segment.documents
+        ):
             raise self._index.damaged(self._names["chunks"], "its rows do not fit the segment")
         return rows
 

@@ -105,7 +105,9 @@ def publish(root: Path, generation: Generation, new_files: list[NewFile]) -> Gen
         for new in new_files:
             path = root / new.name
             written.append(path)
-            files[new.name] = fs.place(new.content, path) if isinstance(new.content, Path) else fs.write(path, [new.content])
+            files[new.name] = (
+                fs.place(new.content, path) if isinstance(new.content, Path) else fs.write(path, [new.content])
+            )
         generation = replace(generation, files=dict(sorted(files.items())))
         generation.check()
         path = root / generation_name(generation.generation)

@@ -5,10 +5,9 @@ Nothing here imports more than NumPy and the stemmer, so a lexical query starts 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Protocol
 
+from core.canonical import make_id
 from core.registry import Registry
 from core.types import Json
 
@@ -32,9 +31,8 @@ class Analyzer(Protocol):
 
 
 def identify(settings: Json) -> str:
-    """ "a-" and 16 hex digits: sha256 of the settings as canonical JSON (sorted keys, no spaces, UTF-8)."""
-    canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return "a-" + hashlib.sha256(canonical.encode()).hexdigest()[:16]
+    """ "a-" and 16 hex digits that stand for the settings."""
+    return make_id("a", settings)
 
 
 ANALYZERS = Registry("analyzer", {"mixed": "core.lexical.mixed:MixedAnalyzer"})

@@ -9,22 +9,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.lexical.postings import Postings
+from core.types import Match
 
 Live = NDArray[np.bool_] | None
-
-
-class Match(NamedTuple):
-    """A row that holds at least one of the query's tokens; a higher score is better, and always above 0."""
-
-    segment: int
-    row: int
-    score: float
 
 
 class Bm25:
@@ -82,7 +74,7 @@ class Bm25:
 
 
 def _best(scores: Sequence[NDArray[np.float64]], depth: int) -> list[Match]:
-    """The `depth` highest scores above 0; `scores[s][r]` is that of row r in segment s."""
+    """The `depth` highest scores above 0 (rows that hold at least one of the query's tokens); `scores[s][r]` is that of row r in segment s."""
     matched = [np.flatnonzero(score) for score in scores]
     flat = np.concatenate([score[rows] for score, rows in zip(scores, matched, strict=True)] or [np.zeros(0)])
     segment = np.repeat(np.arange(len(scores)), [len(rows) for rows in matched])

@@ -54,7 +54,7 @@ _SEAMS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})|(?<=\d)(?=
 _LONGEST = 255  # characters of a token, as in Lucene; what follows is cut off
 _MOST_PARTS = 6  # a word with more seams is a checksum or a key, whose parts mean nothing
 _PIECE = 1024  # NFKC takes quadratic time over a run of combining marks, so it sees this many characters at once
-_REMEMBERED = 1 << 18  # runs; some 20 MB
+_REMEMBERED = 1 << 16  # runs; some 20 MB
 
 
 class MixedAnalyzer:

@@ -11,7 +11,7 @@ from typing import Any
 from core.chunkers import ChunkSettings
 from core.errors import UsageError
 from core.index.columns import Table, concatenate, write_columns
-from core.index.generation import Generation, Segment, View, generation_name, read_current
+from core.index.generation import Generation, Segment, View, read_current
 from core.index.reader import Index, open_index
 from core.index.staging import Staging, State
 from core.index.writer import NewFile, carry_over, next_number, now, publish, writing
@@ -22,8 +22,8 @@ from core.pipeline.ledger import read_documents
 from core.pipeline.spaces import space_files, staged_space
 from core.progress import SILENT, Progress
 from core.space.identity import Space
-from core.version import VERSION
 from core.vectors import SEARCHERS
+from core.version import VERSION
 
 DEFAULT_ANALYZER = "mixed"
 
@@ -126,15 +126,17 @@ def _first_view(staging: Staging, state: State | None, analyzer: Analyzer) -> Vi
     record = staged_space(staging)
     if record is None or "chunker" not in state.settings:
         stage = "embed" if "chunker" in state.settings else "chunk"
-        raise UsageError(f"the staged documents are not through `{stage}` yet", path=staging.root, fix=f"samespace {stage} {staging.root}")
+        raise UsageError(
+            f"the staged documents are not through `{stage}` yet",
+            path=staging.root,
+            fix=f"samespace {stage} {staging.root}",
+        )
     tokenizer = Space.from_json(state.space).tokenizer
     chunking = ChunkSettings.from_json(state.settings["chunker"]).id(tokenizer)
     return View(chunking, analyzer.identity, record.space.id)
 
 
-def _segment(
-    root: Path, staging: Staging, name: str, view: View, analyzer: Analyzer
-) -> tuple[Segment, list[NewFile]]:
+def _segment(root: Path, staging: Staging, name: str, view: View, analyzer: Analyzer) -> tuple[Segment, list[NewFile]]:
     """The staged tables as a segment, with its postings. Raises UsageError when a stage is missing or out of date."""
     documents_table = staging.table("documents")
     chunks = staging.table("chunks", made_from=staging.digest("documents"))

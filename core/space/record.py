@@ -69,4 +69,6 @@ def read_record(data: bytes, table: Table, path: str) -> SpaceRecord:
             Canaries(texts, query, passage),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorruptError(f"the record of the space is damaged ({error})", path=path, fix="restore it from a copy") from error
+        raise CorruptError(
+            f"the record of the space is damaged ({error})", path=path, fix="restore it from a copy"
+        ) from error

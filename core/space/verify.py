@@ -84,7 +84,9 @@ class Verdict:
         }
 
 
-def examine(record: SpaceRecord, encoder: Encoder, *, short: bool = False, sides: tuple[Side, ...] = ("query", "passage")) -> Verdict:
+def examine(
+    record: SpaceRecord, encoder: Encoder, *, short: bool = False, sides: tuple[Side, ...] = ("query", "passage")
+) -> Verdict:
     """Compare `encoder` with the space on record. `short` asks only the few short canaries that ride with a query."""
     differences = record.space.differences(encoder.space)
     if encoder.metric != record.metric:
@@ -96,7 +98,14 @@ def examine(record: SpaceRecord, encoder: Encoder, *, short: bool = False, sides
     return Verdict(encoder.model.name, differences, compare(stored, now, record.tolerance), now)
 
 
-def guard(record: SpaceRecord, encoder: Encoder, *, path: str, short: bool = False, sides: tuple[Side, ...] = ("query", "passage")) -> Verdict:
+def guard(
+    record: SpaceRecord,
+    encoder: Encoder,
+    *,
+    path: str,
+    short: bool = False,
+    sides: tuple[Side, ...] = ("query", "passage"),
+) -> Verdict:
     """The verdict when it is accepted. Raises SpaceMismatchError with what differs and what to do."""
     verdict = examine(record, encoder, short=short, sides=sides)
     if not verdict.accepted:

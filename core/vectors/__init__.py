@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UsageError
 from core.registry import Registry
+from core.types import Match
 
 SEARCHERS = Registry(
     "ann",
@@ -19,14 +20,6 @@ SEARCHERS = Registry(
     extras={"hnsw": "hnswlib"},
 )
 METRICS = ("cosine", "dot", "euclidean")
-
-
-class Match(NamedTuple):
-    """A row of a segment (its place in the list of segments) and its score; higher is better for every metric."""
-
-    segment: int
-    row: int
-    score: float
 
 
 @dataclass(frozen=True, slots=True)

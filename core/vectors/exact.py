@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from core.vectors import Match, VectorSegment, best, score
+from core.types import Match
+from core.vectors import VectorSegment, best, score
 
 _BLOCK = 1 << 16  # rows scored at once: what is held beyond the mapped vectors stays small
 

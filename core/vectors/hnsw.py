@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import StorageError
-from core.vectors import Match, VectorSegment, best, score
+from core.types import Match
+from core.vectors import VectorSegment, best, score
 from core.vectors.exact import ExactSearcher, search_segment
 
 _SPACES = {"cosine": "cosine", "dot": "ip", "euclidean": "l2"}
@@ -67,9 +68,7 @@ def build_graph(vectors: NDArray[np.float32], metric: str, path: Path, settings:
     """
     settings = settings or HnswSettings()
     graph = hnswlib.Index(space=_SPACES[metric], dim=vectors.shape[1])
-    graph.init_index(
-        max_elements=len(vectors), M=settings.m, ef_construction=settings.ef_construction, random_seed=100
-    )
+    graph.init_index(max_elements=len(vectors), M=settings.m, ef_construction=settings.ef_construction, random_seed=100)
     graph.add_items(vectors, np.arange(len(vectors)), num_threads=1)  # one thread: the same graph every time
     graph.save_index(str(path))
     if path.stat().st_size != graph.index_file_size():

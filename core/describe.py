@@ -1,0 +1,64 @@
+"""info: what an index says of itself, without loading a model or a vector."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import NoIndexError
+from core.index.generation import FORMAT, Generation, check_magic, generation_name, read_current
+from core.index.staging import Staging, State
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """`generation` is None when nothing is published; `space` is the identity; sizes in bytes."""
+
+    root: Path
+    generation: Generation | None
+    staged: State | None
+    space: dict[str, Any]
+    size: int
+
+    def to_json(self) -> dict[str, Any]:
+        g, s = self.generation, self.staged
+        return {
+            "path": str(self.root),
+            "format": FORMAT,
+            "generation": g.generation if g else None,
+            "created": g.created if g else None,
+            "tool": g.tool if g else None,
+            "documents": g.documents if g else 0,
+            "chunks": sum(segment.chunks for segment in g.segments) if g else 0,
+            "segments": len(g.segments) if g else 0,
+            "dead_documents": sum(map(len, g.dead.values())) if g else 0,
+            "size": self.size,
+            "sources": [asdict(source) for source in (g or s).sources] if g or s else [],  # type: ignore[union-attr]
+            "settings": dict(g.settings) if g else dict(s.settings) if s else {},
+            "views": [asdict(view) for view in g.views] if g else [],
+            "space": self.space,
+            "staged": {"documents": s.documents, "dead": sum(map(len, s.dead.values()))} if s else None,
+        }
+
+
+def describe(root: Path) -> Description:
+    """What the index at `root` says of itself. Raises NoIndexError, CorruptError, FormatError."""
+    import json
+
+    check_magic(root)
+    number = read_current(root)
+    staged = Staging(root).state()
+    if not number:
+        if staged is None:
+            raise NoIndexError(
+                "this index is empty: nothing is published or staged",
+                path=root,
+                fix=f"samespace build FOLDER --to {root}",
+            )
+        return Description(root, None, staged, {"identity": dict(staged.space), "model": dict(staged.model)}, 0)
+    path = root / generation_name(number)
+    generation = Generation.from_bytes(path.read_bytes(), path)
+    space = json.loads((root / f"spaces/{generation.primary.space}/space.json").read_bytes())
+    space.pop("canaries", None)
+    return Description(root, generation, staged, space, sum(digest.size for digest in generation.files.values()))

@@ -1,0 +1,104 @@
+"""eval: how good the ranking is against judgements, in ir-measures' names (nDCG@10, R@100, RR@10), as trec_eval counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import UsageError
+from core.runs import Run
+from core.types import Qrel, Query
+
+DEFAULT_METRICS = ("nDCG@10", "R@100", "RR@10")
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """`mean` over the judged queries; a query without hits counts as 0. `per_query`: metric -> query id -> value."""
+
+    queries: int
+    mean: Mapping[str, float]
+    per_query: Mapping[str, Mapping[str, float]]
+    missing: int  # judged documents that the index does not have
+
+
+def read_qrels(path: Path) -> list[Qrel]:
+    """Judgements as BEIR writes them (header, then query-id, corpus-id, score by tabs) or as TREC does (four columns).
+
+    Raises UsageError naming the line that is neither.
+    """
+    fix = "columns by tabs: query-id, corpus-id, score; or TREC's four"
+    if not path.is_file():
+        raise UsageError("there is no such file of judgements", path=path, fix=fix)
+    qrels = []
+    text = path.read_text(encoding="utf-8", errors="replace")
+    for number, line in enumerate(text.split("\n"), start=1):
+        line = line.rstrip("\r")
+        if not line.strip() or (number == 1 and line.startswith("query-id")):
+            continue
+        parts = line.split("\t") if "\t" in line else line.split()
+        if len(parts) == 4:
+            parts = [parts[0], parts[2], parts[3]]
+        try:
+            query, document, relevance = parts
+            qrels.append(Qrel(query, document, int(relevance)))
+        except ValueError as error:
+            raise UsageError(f"line {number} is no judgement", path=path, fix=fix) from error
+    if not qrels:
+        raise UsageError("this file holds no judgements", path=path, fix=fix)
+    return qrels
+
+
+def find_qrels(folder: Path) -> Path:
+    """The judgements of a BEIR folder: `qrels/test.tsv`, else `qrels.tsv`. Raises UsageError."""
+    for name in ("qrels/test.tsv", "qrels.tsv"):
+        if (folder / name).is_file():
+            return folder / name
+    raise UsageError(
+        "this folder has no judgements (qrels/test.tsv or qrels.tsv)",
+        path=folder,
+        fix="name a BEIR folder: queries.jsonl and qrels/test.tsv; or give --qrels FILE",
+    )
+
+
+def parse_metrics(names: Sequence[str]) -> list[Any]:
+    """Raises UsageError for a name that ir-measures does not know."""
+    import ir_measures
+
+    measures = []
+    for name in names:
+        try:
+            measures.append(ir_measures.parse_measure(name))
+        except (ValueError, NameError, SyntaxError) as error:
+            raise UsageError(f"there is no metric {name!r}", fix="e.g. nDCG@10, R@100, RR@10, AP, P@5") from error
+    return measures
+
+
+def judged_queries(queries: Sequence[Query], qrels: Sequence[Qrel], path: Path) -> list[Query]:
+    """The queries that have judgements. Raises UsageError when none has."""
+    wanted = {qrel.query_id for qrel in qrels}
+    judged = [query for query in queries if query.id in wanted]
+    if not judged:
+        raise UsageError("no query has a judgement", path=path, fix="check that queries and judgements belong together")
+    return judged
+
+
+def evaluate(run: Run, qrels: Sequence[Qrel], metrics: Sequence[str], documents: set[str] | None = None) -> Evaluation:
+    """Score `run` against `qrels`; a judged query without a line in the run counts as 0.
+
+    `documents`: the ids in the index, to count judged ones that are not there. Raises UsageError for an unknown metric.
+    """
+    import ir_measures
+
+    measures = parse_metrics(metrics)
+    judged = {qrel.query_id for qrel in qrels}
+    lists = [ir_measures.Qrel(q.query_id, q.document_id, q.relevance) for q in qrels]
+    scored = [ir_measures.ScoredDoc(q, d, s) for q, hits in run.items() if q in judged for d, s in hits.items()]
+    per_query: dict[str, dict[str, float]] = {str(measure): dict.fromkeys(sorted(judged), 0.0) for measure in measures}
+    for metric in ir_measures.iter_calc(measures, lists, scored):
+        per_query[str(metric.measure)][metric.query_id] = float(metric.value)
+    mean = {name: sum(values.values()) / len(values) for name, values in per_query.items()}
+    missing = {q.document_id for q in qrels if documents is not None and q.document_id not in documents}
+    return Evaluation(len(judged), mean, per_query, len(missing))

@@ -1,0 +1,197 @@
+"""search: a query to ranked hits, from the words, the vectors, or both. The query's door is guarded before the index is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from core.config import open_encoder
+from core.encoders import Encoder
+from core.errors import FormatError, UsageError
+from core.fusion import DEFAULT_ALPHA, FUSIONS, Fused, Lists
+from core.index.reader import Index
+from core.lexical import ANALYZERS, Analyzer
+from core.lexical.bm25 import Bm25
+from core.lexical.postings import Postings
+from core.pipeline.hits import make_hit
+from core.pipeline.spaces import read_space
+from core.pipeline.vectors import VectorSide
+from core.space.verify import Verdict, guard
+from core.types import Hit, Query, Stage
+
+Mode = Literal["hybrid", "dense", "lexical"]
+MODES: tuple[Mode, ...] = ("hybrid", "dense", "lexical")
+Unit = Literal["chunk", "document"]
+Key = tuple[int, int]  # segment, row
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSettings:
+    """`k` hits are returned of `depth` candidates a side; `unit` says what is ranked: chunks, or documents by their best."""
+
+    mode: Mode = "hybrid"
+    k: int = 10
+    depth: int = 100
+    fusion: str = "auto"
+    alpha: float = DEFAULT_ALPHA
+    unit: Unit = "chunk"
+
+    def check(self) -> None:
+        """Raises UsageError for values that do not fit."""
+        if self.mode not in MODES:
+            raise UsageError(f"there is no mode {self.mode!r}", fix=f"choose one of: {', '.join(MODES)}")
+        if self.unit not in ("chunk", "document"):
+            raise UsageError(f"there is no unit {self.unit!r}", fix="choose chunk or document")
+        if self.fusion not in FUSIONS:
+            raise UsageError(f"there is no fusion {self.fusion!r}", fix=f"choose one of: {', '.join(FUSIONS)}")
+        if not 1 <= self.k <= 10_000:
+            raise UsageError(f"-k {self.k} does not fit", fix="choose between 1 and 10000")
+        if not 0 <= self.alpha <= 1:
+            raise UsageError(f"--alpha {self.alpha} does not fit", fix="choose between 0 (words) and 1 (vectors)")
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """The hits of one query, best first, and what is worth saying about how they came about."""
+
+    query: Query
+    hits: tuple[Hit, ...]
+    plan: str
+    notes: tuple[str, ...] = ()
+
+
+class Search:
+    """One published generation, ready for many queries.
+
+    Opening it for anything but lexical search loads the model and lets it prove itself on the canaries. Raises
+    SpaceMismatchError, UsageError, MissingError, BackendError, CorruptError.
+    """
+
+    def __init__(self, index: Index, settings: SearchSettings, model: str | None = None):
+        settings.check()
+        self.index, self.settings = index, settings
+        self.verdict: Verdict | None = None
+        self.encoder: Encoder | None = None
+        if settings.mode != "lexical":
+            record = read_space(index)
+            self.encoder = open_encoder(model or record.model)
+            self.verdict = guard(record, self.encoder, path=str(index.root), short=True, sides=("query",))
+            self._vectors = VectorSide(index, record, self.encoder)
+        if settings.mode != "dense":
+            self._analyzer: Analyzer = ANALYZERS.load(index.generation.settings["analyzer"]["name"])()
+            _check_analyzer(self._analyzer, index)
+            segments = index.segments
+            self._bm25 = Bm25([Postings(segment.lexical) for segment in segments], [s.live for s in segments])
+
+    def search(self, query: Query) -> SearchResult:
+        """The best hits for `query`. Raises UsageError for an empty one."""
+        if not query.text.strip():
+            raise UsageError("the query is empty", fix='type what you look for: samespace search INDEX "…"')
+        settings = self.settings
+        depth = max(settings.depth, settings.k * (4 if settings.unit == "document" else 1))
+        stages: dict[str, dict[Key, float]] = {}
+        notes: list[str] = []
+        plan: str = settings.mode
+        fused: Fused | None = None
+        if settings.mode != "lexical":
+            stages["dense"] = self._vectors.search(query.text, depth)
+            notes += self._vectors.notes(query.text)
+        if settings.mode != "dense":
+            tokens = self._analyzer.tokens(query.text)
+            stages["lexical"] = {(m.segment, m.row): m.score for m in self._bm25.search(tokens, depth)}
+        if settings.mode == "hybrid":
+            lists = Lists(
+                self._vectors.complete(stages["dense"], stages["lexical"]),
+                stages["lexical"],
+                dense_evidence=self._vectors.evidence(query.text),
+                lexical_evidence=self._bm25.evidence(tokens),
+                alpha=settings.alpha,
+            )
+            fused = FUSIONS.load(settings.fusion)(lists)
+            stages["fused"] = dict(fused.scores)
+            plan = f"hybrid, {settings.fusion}: dense {fused.dense_weight:.2f}, lexical {fused.lexical_weight:.2f}"
+        if settings.mode != "lexical":
+            plan += f"; vectors by {self._vectors.method} search"
+        return SearchResult(query, tuple(self._hits(stages, fused)), plan, tuple(notes))
+
+    def _hits(self, stages: dict[str, dict[Key, float]], fused: Fused | None) -> Iterator[Hit]:
+        """The candidates of the last stage as hits, ordered by score, ties by document id and ordinal."""
+        final = list(stages.values())[-1]
+        weights = {"dense": fused.dense_weight, "lexical": fused.lexical_weight} if fused else {}
+        ranks = {stage: _ranks(scores) for stage, scores in stages.items()}
+        order = sorted(final, key=lambda key: -final[key])
+        # Ties at the cut are decided by id, so all that tie with the last one are looked at.
+        unit, k = self.settings.unit, self.settings.k
+        window = order[: k * 4 if unit == "document" else k]
+        if window:
+            window += [key for key in order[len(window) :] if round(final[key], 6) >= round(final[window[-1]], 6)]
+        candidates = [(key, make_hit(self.index.segments[key[0]], key[1], final[key])) for key in window]
+        candidates.sort(key=lambda pair: (-round(pair[1].score, 6), pair[1].chunk.document_id, pair[1].chunk.ordinal))
+        seen: set[str] = set()
+        count = 0
+        for key, hit in candidates:
+            if count == k:
+                return
+            if unit == "document" and hit.chunk.document_id in seen:
+                continue
+            seen.add(hit.chunk.document_id)
+            count += 1
+            trail = {
+                stage: Stage(scores[key], ranks[stage][key], weights.get(stage, 1.0))
+                for stage, scores in stages.items()
+                if key in scores
+            }
+            yield Hit(hit.chunk, hit.score, hit.title, hit.place, hit.meta, trail)
+
+
+def _ranks(scores: dict[Key, float]) -> dict[Key, int]:
+    return {key: rank for rank, key in enumerate(sorted(scores, key=lambda key: (-scores[key], key)), start=1)}
+
+
+def _check_analyzer(analyzer: Analyzer, index: Index) -> None:
+    """Words cut one way at indexing and another way at the query would silently not meet."""
+    if analyzer.identity != index.view.analyzer:
+        raise FormatError(
+            f"this index cut its words with another version of the analyzer ({index.view.analyzer}; "
+            f"this samespace has {analyzer.identity})",
+            path=index.root,
+            fix="build another index with this version, or search with --mode dense",
+        )
+
+
+def read_queries(path: Path) -> list[Query]:
+    """Queries of a JSON-lines file, `{"_id": …, "text": …}` a line, in its order.
+
+    Raises UsageError naming the line that is not like that, or an id that stands twice.
+    """
+    import json
+
+    if not path.is_file():
+        raise UsageError("there is no such file of queries", path=path, fix='a line each: {"_id": "q1", "text": "…"}')
+    queries: dict[str, Query] = {}
+    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+            query = Query(str(value["_id"]), value["text"])
+            if not isinstance(query.text, str) or query.id in queries:
+                raise ValueError("the same _id stands twice" if query.id in queries else "text is not a string")
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"line {number} is no query ({error})", path=path, fix='a line each: {"_id": "q1", "text": "…"}'
+            ) from error
+        queries[query.id] = query
+    if not queries:
+        raise UsageError("this file holds no queries", path=path, fix='a line each: {"_id": "q1", "text": "…"}')
+    return list(queries.values())
+
+
+def documents_of(hits: Sequence[Hit]) -> dict[str, float]:
+    """Document id -> score of its best chunk, in the order of the hits."""
+    best: dict[str, float] = {}
+    for hit in hits:
+        best.setdefault(hit.chunk.document_id, hit.score)
+    return best

@@ -1,0 +1,63 @@
+"""The dense side of a search: embed the query, find its neighbours, and say how much the model can know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.encoders import Encoder
+from core.errors import CorruptError
+from core.index.reader import Index, SegmentReader
+from core.space.record import SpaceRecord
+from core.text import language_share
+from core.vectors import SEARCHERS, Searcher, VectorSegment, score
+
+Key = tuple[int, int]
+
+
+class VectorSide:
+    def __init__(self, index: Index, record: SpaceRecord, encoder: Encoder):
+        self._encoder, self._record = encoder, record
+        self.method: str = index.generation.settings["ann"]["name"]
+        self._segments = [_vector_segment(segment, record) for segment in index.segments]
+        self._searcher: Searcher = SEARCHERS.load(self.method)(self._segments, record.metric)
+        self._embedded: tuple[str, NDArray[np.float32]] = ("", np.zeros(0, dtype=np.float32))
+
+    def _vector(self, query: str) -> NDArray[np.float32]:
+        """The query's vector, embedded alone so that nothing in its batch can move it."""
+        if self._embedded[0] != query:
+            self._embedded = (query, self._encoder.embed([query], "query")[0])
+        return self._embedded[1]
+
+    def search(self, query: str, depth: int) -> dict[Key, float]:
+        return {(m.segment, m.row): m.score for m in self._searcher.search(self._vector(query), depth)}
+
+    def complete(self, found: Mapping[Key, float], others: Iterable[Key]) -> dict[Key, float]:
+        """`found` with the exact scores of `others`: candidates that only the words brought."""
+        scores, query = dict(found), self._vector(self._embedded[0])
+        missing = [key for key in others if key not in scores]
+        for number, segment in enumerate(self._segments):
+            rows = np.array([row for part, row in missing if part == number], dtype=np.int64)
+            values = score(segment.vectors[rows], segment.norms[rows], query, self._record.metric)
+            scores.update({(number, int(row)): float(value) for row, value in zip(rows, values, strict=True)})
+        return scores
+
+    def evidence(self, query: str) -> float:
+        """How much of the query is in a language the model knows, in [0, 1]; 1 where that is not known."""
+        return language_share(query, self._record.model.languages)
+
+    def notes(self, query: str) -> list[str]:
+        limit = self._record.space.max_tokens
+        if len(query) < limit or self._encoder.count_tokens(query, "query") <= limit:
+            return []
+        return [f"the query is longer than the model takes: the vector side saw its first {limit} tokens"]
+
+
+def _vector_segment(segment: SegmentReader, record: SpaceRecord) -> VectorSegment:
+    table = segment.vectors
+    vectors, norms = table.array("vectors", "<f4", 2), table.array("norms", "<f4")
+    if not len(vectors) == len(norms) == segment.segment.chunks or vectors.shape[1] != record.space.dimension:
+        raise CorruptError("the vectors do not fit the segment", path=table.path, fix="restore the file from a copy")
+    return VectorSegment(vectors, norms, segment.live, segment.graph)

@@ -1,0 +1,49 @@
+"""A sentence-transformers CrossEncoder, by hub name or folder. Only safetensors, no remote code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from core.config import find_model
+from core.encoders.hub import locate
+from core.errors import MissingError
+
+
+class CrossEncoderReranker:
+    def __init__(self, name: str):
+        """Raises UsageError (no such name), MissingError (not a cross-encoder, pickled weights), BackendError."""
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        model = find_model(name)
+        path, _ = locate(model)
+        if not any(path.glob("*.safetensors")):
+            raise MissingError(
+                "this model has no .safetensors weights", path=path, fix="name a cross-encoder saved by save_pretrained"
+            )
+        from sentence_transformers import CrossEncoder
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()  # type: ignore[no-untyped-call]
+        self.name = name
+        try:
+            self._model: Any = CrossEncoder(
+                str(path), device="cpu", local_files_only=True, model_kwargs={"use_safetensors": True}
+            )
+        except (ValueError, OSError, KeyError) as error:
+            raise MissingError(
+                f"this is no cross-encoder that sentence-transformers can load ({error})", path=path, fix="name another"
+            ) from error
+        if self._model.num_labels != 1:
+            raise MissingError(
+                f"this cross-encoder gives {self._model.num_labels} values a pair; reranking needs one",
+                path=path,
+                fix="name a model for ranking",
+            )
+
+    def score(self, query: str, passages: Sequence[str]) -> list[float]:
+        pairs = [(query, passage) for passage in passages]
+        scores = self._model.predict(pairs, show_progress_bar=False, convert_to_numpy=True)
+        return [float(value) for value in np.asarray(scores, dtype=np.float64).reshape(-1)]

@@ -1,0 +1,53 @@
+"""Run files in TREC's format: `query Q0 document rank score tag`, white space between. Ids with white space in them are
+percent-encoded, which nothing else in a run can be mistaken for.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from core.errors import UsageError
+
+_UNSAFE = re.compile(r"\s|[\x00-\x1f\x7f]")
+Run = dict[str, dict[str, float]]  # query id -> document id -> score
+
+
+def run_lines(query_id: str, ranked: Mapping[str, float], tag: str) -> Iterable[str]:
+    """The lines of one query, best first. `ranked` is in order already."""
+    for rank, (document, score) in enumerate(ranked.items(), start=1):
+        yield f"{encode_id(query_id)} Q0 {encode_id(document)} {rank} {score:.6f} {tag}"
+
+
+def encode_id(value: str) -> str:
+    return quote(value, safe="/:") if _UNSAFE.search(value) else value
+
+
+def read_run(path: Path) -> Run:
+    """Raises UsageError naming the line that is none of a run, a document that stands twice, or a score that is no number."""
+    if not path.is_file():
+        raise UsageError("there is no such run file", path=path, fix="a line each: QUERY Q0 DOCUMENT RANK SCORE TAG")
+    run: Run = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), start=1):
+        parts = line.split()
+        if not parts:
+            continue
+        try:
+            query, _, document, _, text, *_ = parts
+            score = float(text)
+            if document in run.setdefault(query, {}) or not math.isfinite(score):
+                raise ValueError("the document stands twice" if document in run[query] else "the score is no number")
+        except ValueError as error:
+            raise UsageError(
+                f"line {number} is no line of a run ({error})", path=path, fix="QUERY Q0 DOCUMENT RANK SCORE TAG"
+            ) from error
+        run[query][document] = score
+    return run
+
+
+def decode_id(value: str, known: Sequence[str] | set[str]) -> str:
+    """The id that `value` stands for: itself where it is known, else percent-decoded."""
+    return value if value in known or "%" not in value else unquote(value)

@@ -1,0 +1,25 @@
+"""Small facts about text that more than one layer needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+_HAN = re.compile(r"[㐀-䶿一-鿿豈-﫿\U00020000-\U0003ffff]")
+_LETTER = re.compile(r"[^\W\d_]")
+
+
+def han_share(text: str) -> float:
+    """The share of Han characters among the letters of `text`; 0 when it has no letters."""
+    letters = len(_LETTER.findall(text))
+    return len(_HAN.findall(text)) / letters if letters else 0.0
+
+
+def language_share(text: str, languages: Sequence[str]) -> float:
+    """How much of `text` a model of these languages can know by its script: 1 when they are not known or many.
+
+    Only Chinese and everything else are told apart: that is the difference which makes vectors meaningless.
+    """
+    if not languages or "multilingual" in languages or "zh" in languages:
+        return 1.0
+    return 1.0 - han_share(text)
