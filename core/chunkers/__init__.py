@@ -48,6 +48,12 @@ class ChunkSettings:
                 fix=f"choose --overlap between 0 and {self.size // 2}",
             )
 
+    @property
+    def text(self) -> str:
+        if self.name == "none":
+            return "one a document"
+        return f"{self.name}, {self.size} tokens" + (f", overlap {self.overlap}" if self.overlap else "")
+
     def to_json(self) -> dict[str, Any]:
         sizes = {} if self.name == "none" else {"size": self.size, "overlap": self.overlap}
         return {"name": self.name, "version": 1, **sizes}

@@ -72,3 +72,10 @@ def _unreachable(model: Model, error: Exception) -> BackendError:
         f"({type(error).__name__})",
         fix="check the network, or name a local folder: --model FOLDER; the preset minilm needs no download",
     )
+
+
+def is_cached(name: str) -> bool:
+    """Whether a hub model lies in the hub's cache already, judged by its folder alone."""
+    home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
+    cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
+    return (cache / f"models--{name.replace('/', '--')}" / "snapshots").is_dir()

@@ -1,0 +1,62 @@
+"""The boundary between the core's errors and the person at the shell: a message, a way out, an exit code, no traceback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from cli.render import emit_json, note, visible
+from core.errors import ExitCode, SamespaceError, from_os_error
+
+
+class Terminated(BaseException):
+    """SIGTERM came. Not an Exception, so that nothing but the boundary catches it."""
+
+
+def _terminate(signum: int, frame: Any) -> None:
+    raise Terminated
+
+
+class Boundary(TyperGroup):
+    """Overrides `invoke`, so that the test runner and the real program end in the same way."""
+
+    def invoke(self, ctx: Any) -> Any:
+        signal.signal(signal.SIGTERM, _terminate)
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except SamespaceError as error:
+            _show(error, ctx)
+            raise typer.Exit(int(error.exit_code)) from None
+        except BrokenPipeError:
+            # Whoever read our output has enough. Nothing more can be said there, at exit neither.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+        except OSError as error:
+            _show(from_os_error(error), ctx)
+            raise typer.Exit(int(ExitCode.STORAGE)) from None
+        except MemoryError:
+            _show(SamespaceError("out of memory", fix="close other programs, or work on fewer documents at once"), ctx)
+            raise typer.Exit(int(ExitCode.STORAGE)) from None
+        except KeyboardInterrupt:
+            note("interrupted: what was published is untouched, finished work is kept; the same command goes on from there")
+            raise typer.Exit(int(ExitCode.INTERRUPTED)) from None
+        except Terminated:
+            note("terminated: what was published is untouched, finished work is kept; the same command goes on from there")
+            raise typer.Exit(int(ExitCode.TERMINATED)) from None
+
+
+def _show(error: SamespaceError, ctx: Any) -> None:
+    """The error on stderr for people; with --json also as the one object on stdout."""
+    where = f"{visible(error.path)}: " if error.path else ""
+    note(f"samespace: {where}{visible(error.message)}")
+    if error.fix:
+        note(f"  → {visible(error.fix)}")
+    if (ctx.obj or {}).get("json"):
+        emit_json("error", error.to_json())

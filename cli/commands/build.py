@@ -1,0 +1,76 @@
+"""samespace build"""
+
+from __future__ import annotations
+
+from cli.commands.ingest import outcome_json, show_outcomes, strict_exit
+from cli.options import Ann, Chunker, Json, NewModel, Overlap, Size, SourceName, Sources, Strict, To, Yes
+from cli.progress import progress
+from cli.render import emit_json, fields, note
+
+
+def build(
+    to: To,
+    sources: Sources = None,
+    model: NewModel = None,
+    name: SourceName = None,
+    yes: Yes = False,
+    chunker: Chunker = None,
+    size: Size = None,
+    overlap: Overlap = None,
+    ann: Ann = None,
+    strict: Strict = False,
+    json: Json = False,
+) -> None:
+    """Read, chunk, embed and index: the four stages at once. Run again, it does only what changed.
+
+    Example: samespace build sample_corpus --to sample.index
+    """
+    from core.pipeline.build import build as build_index
+
+    with progress() as bar:
+        report = build_index(
+            to,
+            sources or (),
+            model=model,
+            name=name,
+            yes=yes,
+            chunker=chunker,
+            size=size,
+            overlap=overlap,
+            ann=ann,
+            progress=bar,
+        )
+    chunked, embedded, indexed = report.chunk, report.embed, report.index
+    if json:
+        emit_json(
+            "build",
+            {
+                "index": str(to),
+                **outcome_json(report.ingest),
+                "chunks": chunked.chunks if chunked else 0,
+                "embedded": embedded.embedded if embedded else 0,
+                "reused": embedded.reused if embedded else 0,
+                "truncated": embedded.truncated if embedded else 0,
+                "published": indexed.published,
+                "generation": indexed.generation,
+                "documents": indexed.documents,
+                "recall": dict(indexed.recall),
+            },
+        )
+    else:
+        show_outcomes(report.ingest)
+        rows = []
+        if chunked:
+            rows.append(("chunk", f"{chunked.chunks:,} chunks of {chunked.documents:,} documents ({chunked.settings.text})"))
+        if embedded:
+            rows.append(("embed", f"{embedded.embedded:,} texts embedded, {embedded.reused:,} known already"))
+        word = "published" if indexed.published else "nothing changed:"
+        rows.append(("index", f"{word} generation {indexed.generation}, {indexed.documents:,} documents"))
+        fields(rows)
+        if embedded and embedded.truncated:
+            note(f"{embedded.truncated:,} texts were longer than the model takes; it saw their beginnings")
+        if indexed.published:
+            note(f"next: samespace search {to} 'what you look for'")
+    strict_exit(report.ingest, strict)
+
+

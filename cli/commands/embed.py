@@ -1,0 +1,42 @@
+"""samespace embed"""
+
+from __future__ import annotations
+
+from cli.options import IndexPath, Json, OtherModel
+from cli.progress import progress
+from cli.render import emit_json, fields, note
+
+
+def embed(index: IndexPath, model: OtherModel = None, json: Json = False) -> None:
+    """Embed the staged chunks that have no vector yet. Stopped, it goes on where it was.
+
+    Before a vector is written the model must lie in the index's space: canaries are embedded and compared (exit 13).
+
+    Example: samespace embed sample.index
+    """
+    from core.pipeline.embed import embed as embed_chunks
+
+    with progress() as bar:
+        report = embed_chunks(index, model=model, progress=bar)
+    if json:
+        emit_json(
+            "embed",
+            {
+                "index": str(index),
+                "chunks": report.chunks,
+                "embedded": report.embedded,
+                "reused": report.reused,
+                "truncated": report.truncated,
+                "space": report.space,
+            },
+        )
+    else:
+        fields(
+            [
+                ("embed", f"{report.embedded:,} texts embedded, {report.reused:,} known already"),
+                ("space", report.space),
+            ]
+        )
+        if report.truncated:
+            note(f"{report.truncated:,} texts were longer than the model takes; it saw their beginnings")
+        note(f"next: samespace index {index}")

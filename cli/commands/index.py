@@ -1,0 +1,37 @@
+"""samespace index"""
+
+from __future__ import annotations
+
+from cli.options import Ann, IndexPath, Json
+from cli.progress import progress
+from cli.render import emit_json, fields, note
+
+
+def index(index: IndexPath, ann: Ann = None, json: Json = False) -> None:
+    """Publish what is staged as a new generation: all of it at once, or nothing.
+
+    Example: samespace index sample.index
+    """
+    from core.pipeline.index import index as publish_index
+
+    with progress() as bar:
+        report = publish_index(index, ann=ann, progress=bar)
+    if json:
+        emit_json(
+            "index",
+            {
+                "index": str(index),
+                "published": report.published,
+                "generation": report.generation,
+                "documents": report.documents,
+                "chunks": report.chunks,
+                "recall": dict(report.recall),
+            },
+        )
+        return
+    word = "published" if report.published else "nothing changed:"
+    fields([("index", f"{word} generation {report.generation}, {report.documents:,} documents, {report.chunks:,} chunks")])
+    for segment, recall in report.recall.items():
+        fields([("hnsw", f"segment {segment}: recall@10 {recall:.3f} against exact search")])
+    if report.published:
+        note(f"next: samespace search {index} 'what you look for'")

@@ -1,0 +1,43 @@
+"""samespace info"""
+
+from __future__ import annotations
+
+from cli.options import IndexPath, Json
+from cli.render import emit_json, fields, note
+
+
+def info(index: IndexPath, json: Json = False) -> None:
+    """Say what an index is: its documents, model, space and settings. Loads no model.
+
+    Example: samespace info sample.index
+    """
+    from core.describe import describe
+
+    described = describe(index)
+    value = described.to_json()
+    if json:
+        emit_json("info", value)
+        return
+    space, identity = described.space, described.space["identity"]
+    rows: list[tuple[str, object]] = [("index", value["path"]), ("format", value["format"])]
+    if described.generation:
+        settings = value["settings"]
+        rows += [
+            ("generation", f"{value['generation']} of {value['created']} by samespace {value['tool']}"),
+            ("documents", f"{value['documents']:,} in {value['chunks']:,} chunks, {value['segments']} segments, {value['size']:,} bytes"),
+            ("dead", f"{value['dead_documents']:,} documents replaced or removed since"),
+            ("chunker", ", ".join(f"{name} {part}" for name, part in settings["chunker"].items() if name != "version")),
+            ("analyzer", f"{settings['analyzer']['name']} ({described.generation.primary.analyzer})"),
+            ("vectors", f"{settings['ann']['name']} search, {space['storage']['dtype']}, {space['metric']}"),
+            ("space", space["id"]),
+        ]
+    rows += [(f"source {source['name']}", source["root"]) for source in value["sources"]]
+    model = space["model"]
+    languages = f", knows {' '.join(model['languages'])}" if model["languages"] else ""
+    rows.append(("model", f"{model['name']} ({model['provider']}{', ' + model['revision'] if model['revision'] else ''}){languages}"))
+    rows += [(f"  {name}", repr(part) if part == "" or "\n" in str(part) else part) for name, part in identity.items()]
+    if value["staged"]:
+        rows.append(("staged", f"{value['staged']['documents']:,} documents, {value['staged']['dead']:,} to go"))
+    fields(rows)
+    if value["staged"]:
+        note(f"staged work is not published yet: samespace build --to {index}")

@@ -1,0 +1,69 @@
+"""samespace ingest"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from cli.options import Json, NewModel, SourceName, Sources, Strict, To, Yes
+from cli.progress import progress
+from cli.render import emit_json, fields, note, visible
+from core.errors import AnswerIsNo
+
+if TYPE_CHECKING:
+    from core.pipeline.ingest import IngestReport
+
+
+def ingest(
+    to: To,
+    sources: Sources = None,
+    model: NewModel = None,
+    name: SourceName = None,
+    yes: Yes = False,
+    strict: Strict = False,
+    json: Json = False,
+) -> None:
+    """Read files and folders (.txt .md .html .pdf .docx, corpus.jsonl) and stage what is new, changed or gone.
+
+    Example: samespace ingest sample_corpus --to sample.index
+    """
+    from core.pipeline.ingest import ingest as ingest_sources
+
+    with progress() as bar:
+        report = ingest_sources(to, sources or (), model=model, name=name, yes=yes, progress=bar)
+    if json:
+        emit_json("ingest", {"index": str(to), **outcome_json(report)})
+    else:
+        show_outcomes(report)
+        note(f"next: samespace chunk {to}" if report.staged else f"next: samespace index {to}" if report.dead else "nothing changed")
+    strict_exit(report, strict)
+
+
+def outcome_json(report: IngestReport) -> dict[str, Any]:
+    return {
+        "model": report.model.name,
+        "counts": report.counts,
+        "files": [{"path": o.path, "status": o.status, "reason": o.reason} for o in report.outcomes],
+        "notes": list(report.notes),
+    }
+
+
+def show_outcomes(report: IngestReport) -> None:
+    """The counts as the result; on stderr each failure by name, and what was skipped by reason."""
+    counts = ", ".join(f"{count:,} {status}" for status, count in report.counts.items() if count) or "nothing found"
+    fields([("model", report.model.name), ("ingest", counts)])
+    for line in report.notes:
+        note(visible(line))
+    for outcome in report.outcomes:
+        if outcome.status == "failed":
+            note(f"failed: {visible(outcome.path)}: {visible(outcome.reason)}")
+    skipped = Counter(o.reason for o in report.outcomes if o.status == "skipped")
+    for reason, count in skipped.most_common(10):
+        note(f"skipped: {count:,} × {visible(reason)}")
+    if len(skipped) > 10:
+        note(f"skipped: {len(skipped) - 10} more reasons; --json lists every file")
+
+
+def strict_exit(report: IngestReport, strict: bool) -> None:
+    if strict and (failed := report.counts["failed"]):
+        raise AnswerIsNo(f"{failed} files could not be read (--strict)", fix="they are listed above, and by --json")

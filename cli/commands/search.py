@@ -1,0 +1,129 @@
+"""samespace search"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.hits import hit_json, show_hits
+from cli.options import Alpha, Depth, FusionName, IndexPath, Json, K, Mode, OtherModel, choose_fusion
+from cli.render import emit_json, note, say, visible
+from cli.waiting import waiting
+from core.errors import UsageError
+
+if TYPE_CHECKING:
+    from core.index.reader import Index
+    from core.pipeline.search import SearchSettings
+
+
+def search(
+    index: IndexPath,
+    query: Annotated[str | None, typer.Argument(metavar="[QUERY]", help="What you look for.", show_default=False)] = None,
+    k: K = 10,
+    mode: Mode = "hybrid",
+    fusion: FusionName = "auto",
+    alpha: Alpha = None,
+    depth: Depth = 200,
+    unit: Annotated[str | None, typer.Option(help="What is ranked: chunk, or document by its best chunk.")] = None,
+    model: OtherModel = None,
+    queries: Annotated[
+        Path | None, typer.Option(metavar="FILE", help='Many queries: a line each, {"_id": "q1", "text": "…"}.')
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the ranking of documents as a TREC run; - is stdout.")
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show every stage's score, rank and weight.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Show whole chunks.")] = False,
+    json: Json = False,
+) -> None:
+    """Search an index by meaning and by words. Chinese and English, one query or a file of them.
+
+    Example: samespace search sample.index "where do otters dig along the bank"
+    """
+    from core.index.reader import reading
+    from core.pipeline.search import SearchSettings
+
+    if (query is None) == (queries is None):
+        raise UsageError("give a query, or a file of them with --queries", fix='samespace search INDEX "what you look for"')
+    chosen = unit or ("document" if queries or run else "chunk")
+    settings = SearchSettings(mode=mode, k=k, depth=depth, unit=chosen, **choose_fusion(fusion, alpha))  # type: ignore[arg-type]
+    if queries is not None or run is not None:
+        reading(index, lambda opened: _batch(opened, settings, model, query, queries, run, json))
+    else:
+        reading(index, lambda opened: _one(opened, settings, model, query or "", explain, full, json))
+
+
+def _one(opened: Index, settings: SearchSettings, model: str | None, query: str, explain: bool, full: bool, json: bool) -> None:
+    from core.pipeline.search import Search
+    from core.types import Query
+
+    with waiting("loading the model" if settings.mode != "lexical" else ""):
+        search = Search(opened, settings, model)
+        result = search.search(Query("1", query))
+    if json:
+        emit_json(
+            "search",
+            {
+                "index": str(opened.root),
+                "generation": opened.generation.generation,
+                "query": query,
+                "mode": settings.mode,
+                "plan": result.plan,
+                "notes": list(result.notes),
+                "space": search.verdict.to_json() if search.verdict else None,
+                "hits": [hit_json(rank, hit) for rank, hit in enumerate(result.hits, start=1)],
+            },
+        )
+        return
+    if explain:
+        note(f"plan: {result.plan}")
+        if search.verdict:
+            note(f"space: {search.verdict.summary}")
+    for line in result.notes:
+        note(line)
+    if search.verdict and search.verdict.differences and not explain:
+        note(visible(search.verdict.summary))
+    show_hits(result.hits, query, explain=explain, full=full)
+    if not result.hits:
+        note("nothing found" + ("; --mode hybrid also finds by meaning" if settings.mode == "lexical" else ""))
+
+
+def _batch(
+    opened: Index,
+    settings: SearchSettings,
+    model: str | None,
+    query: str | None,
+    queries: Path | None,
+    run: Path | None,
+    json: bool,
+) -> None:
+    from cli.files import write_lines
+    from cli.progress import progress
+    from core.pipeline.search import Search, documents_of, read_queries
+    from core.runs import run_lines
+    from core.types import Query
+
+    asked = read_queries(queries) if queries else [Query("1", query or "")]
+    if settings.unit == "chunk" and run is not None:
+        raise UsageError("a run ranks documents", fix="leave --unit out, or use --json for chunks")
+    tag = f"samespace-{settings.mode}"
+    lines: list[str] = []
+    found: list[dict[str, object]] = []
+    with progress() as bar:
+        search = Search(opened, settings, model)
+        bar.stage("search", len(asked))
+        for one in asked:
+            hits = search.search(one).hits
+            lines += run_lines(one.id, documents_of(hits), tag)
+            found.append({"id": one.id, "hits": [hit_json(rank, hit) for rank, hit in enumerate(hits, start=1)] if json else []})
+            bar.advance()
+    if run is not None and str(run) != "-":
+        write_lines(run, lines)
+        note(f"{len(asked):,} queries, {len(lines):,} lines → {run}")
+    if json:
+        emit_json("search", {"index": str(opened.root), "generation": opened.generation.generation, "queries": found})
+    elif run is None or str(run) == "-":
+        for line in lines:
+            say(line)

@@ -1,0 +1,45 @@
+"""samespace verify-space"""
+
+from __future__ import annotations
+
+from cli.options import IndexPath, Json, OtherModel
+from cli.render import emit_json, note, say, table
+from cli.waiting import waiting
+
+
+def verify_space(index: IndexPath, model: OtherModel = None, json: Json = False) -> None:
+    """Prove that a model makes vectors of the index's space: identity field by field, then the canaries. Exit 0 or 13.
+
+    Example: samespace verify-space sample.index
+    """
+    from core.config import open_encoder
+    from core.index.reader import open_index
+    from core.pipeline.spaces import read_space
+    from core.space.verify import examine, mismatch
+
+    opened = open_index(index)
+    record = read_space(opened)
+    with waiting("embedding the canaries"):
+        encoder = open_encoder(model or record.model)
+        verdict = examine(record, encoder)
+    if json and verdict.accepted:
+        emit_json("verify-space", {"index": str(index), "space": record.space.id, "identity": record.space.to_json(), **verdict.to_json()})
+    elif not json:
+        theirs = encoder.space.to_json()
+        rows = [
+            (name, "=" if mine == theirs[name] else "≠", _short(mine), _short(theirs[name]))
+            for name, mine in record.space.to_json().items()
+        ]
+        rows.append(("metric", "=" if record.metric == encoder.metric else "≠", record.metric, encoder.metric))
+        table(("field", "", f"index ({record.model.name})", f"model ({encoder.model.name})"), rows)
+        say()
+        say(f"canaries: {verdict.agreement.texts} vectors, mean cosine {verdict.agreement.mean_cosine:.6f}, "
+            f"worst distance {verdict.agreement.worst_distance:.2e} (allowed {verdict.agreement.tolerance:g})")  # fmt: skip
+    if not verdict.accepted:
+        raise mismatch(verdict, record, str(index))
+    note(f"accepted: {verdict.summary}")
+
+
+def _short(value: object) -> str:
+    text = repr(value) if isinstance(value, str) and (not value or value != value.strip() or "\n" in value) else str(value)
+    return text if len(text) <= 40 else f"{text[:16]}…"

@@ -1,0 +1,56 @@
+"""samespace on the command line: every command, and the one place where errors become words and exit codes."""
+
+from __future__ import annotations
+
+import typer
+
+from cli.boundary import Boundary
+from cli.commands import build, check, chunk, embed, eval, index, info, ingest, models, rerank, search, similar, verify_space
+from core.version import VERSION
+
+app = typer.Typer(
+    name="samespace",
+    cls=Boundary,
+    help="Index and query corpora, and prove that the query lies in the vector space of the documents.",
+    epilog="Start with: samespace build FOLDER --to my.index && samespace search my.index 'what you look for'",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+app.command()(build.build)
+app.command()(search.search)
+app.command()(ingest.ingest)
+app.command()(chunk.chunk)
+app.command()(embed.embed)
+app.command()(index.index)
+app.command()(rerank.rerank)
+app.command("verify-space")(verify_space.verify_space)
+app.command("eval")(eval.eval)
+app.command()(similar.similar)
+app.command()(info.info)
+app.command()(check.check)
+app.add_typer(models.app, name="models")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"samespace {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def samespace(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version and exit."),
+) -> None:
+    pass
+
+
+def main() -> None:
+    app(prog_name="samespace")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""A spinner on a terminal while something takes seconds; nothing elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Show `what` on stderr for the length of the block; an empty `what` shows nothing."""
+    if not what or not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(what):
+        yield
