@@ -45,10 +45,14 @@ class Boundary(TyperGroup):
             _show(SamespaceError("out of memory", fix="close other programs, or work on fewer documents at once"), ctx)
             raise typer.Exit(int(ExitCode.STORAGE)) from None
         except KeyboardInterrupt:
-            note("interrupted: what was published is untouched, finished work is kept; the same command goes on from there")
+            note(
+                "interrupted: what was published is untouched, finished work is kept; the same command goes on from there"
+            )
             raise typer.Exit(int(ExitCode.INTERRUPTED)) from None
         except Terminated:
-            note("terminated: what was published is untouched, finished work is kept; the same command goes on from there")
+            note(
+                "terminated: what was published is untouched, finished work is kept; the same command goes on from there"
+            )
             raise typer.Exit(int(ExitCode.TERMINATED)) from None
 
 

@@ -26,7 +26,8 @@ def hit_json(rank: int, hit: Hit) -> dict[str, Any]:
         "text": chunk.text,
         "meta": {key: value for key, value in hit.meta.items() if key != "pages"},
         "trail": {
-            name: {"score": stage.score, "rank": stage.rank, "weight": stage.weight} for name, stage in hit.trail.items()
+            name: {"score": stage.score, "rank": stage.rank, "weight": stage.weight}
+            for name, stage in hit.trail.items()
         },
     }
 

@@ -5,7 +5,21 @@ from __future__ import annotations
 import typer
 
 from cli.boundary import Boundary
-from cli.commands import build, check, chunk, embed, eval, index, info, ingest, models, rerank, search, similar, verify_space
+from cli.commands import (
+    build,
+    check,
+    chunk,
+    embed,
+    eval,
+    index,
+    info,
+    ingest,
+    models,
+    rerank,
+    search,
+    similar,
+    verify_space,
+)
 from core.version import VERSION
 
 app = typer.Typer(
@@ -43,7 +57,9 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def samespace(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version and exit."),
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Show the version and exit."
+    ),
 ) -> None:
     pass
 

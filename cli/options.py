@@ -14,7 +14,9 @@ def _remember(ctx: typer.Context, value: bool) -> bool:
     return value
 
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.", callback=_remember, is_eager=True)]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on stdout.", callback=_remember, is_eager=True)
+]
 IndexPath = Annotated[Path, typer.Argument(metavar="INDEX", help="The index directory.", show_default=False)]
 To = Annotated[Path, typer.Option("--to", metavar="INDEX", help="The index directory; made when it is not there.")]
 Sources = Annotated[
@@ -27,13 +29,17 @@ Sources = Annotated[
 ]
 NewModel = Annotated[
     str | None,
-    typer.Option("--model", metavar="NAME", help="The model of a new index: a name of `samespace models`, a hub name, a folder."),
+    typer.Option(
+        "--model", metavar="NAME", help="The model of a new index: a name of `samespace models`, a hub name, a folder."
+    ),
 ]
 OtherModel = Annotated[
     str | None,
     typer.Option("--model", metavar="NAME", help="Use this model instead of the index's own, if it is the same space."),
 ]
-SourceName = Annotated[str | None, typer.Option("--name", help="Name of the source, the first part of its documents' ids.")]
+SourceName = Annotated[
+    str | None, typer.Option("--name", help="Name of the source, the first part of its documents' ids.")
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Accept that a source lost all its documents.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit 1 when a file could not be read.")]
 Chunker = Annotated[str | None, typer.Option("--chunker", help="recursive, or none: one chunk a document.")]

@@ -8,7 +8,7 @@ from typing import Any
 
 from core.errors import NoIndexError
 from core.index.generation import FORMAT, Generation, check_magic, generation_name, read_current
-from core.index.staging import Staging, State
+from core.index.state import State, read_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def describe(root: Path) -> Description:
 
     check_magic(root)
     number = read_current(root)
-    staged = Staging(root).state()
+    staged = read_state(root)
     if not number:
         if staged is None:
             raise NoIndexError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cli.commands.ingest import outcome_json, show_outcomes, strict_exit
+from cli.commands.ingest import outcome_json, outcome_rows, show_troubles, strict_exit
 from cli.options import Ann, Chunker, Json, NewModel, Overlap, Size, SourceName, Sources, Strict, To, Yes
 from cli.progress import progress
 from cli.render import emit_json, fields, note
@@ -58,19 +58,19 @@ def build(
             },
         )
     else:
-        show_outcomes(report.ingest)
-        rows = []
+        rows = outcome_rows(report.ingest)
         if chunked:
-            rows.append(("chunk", f"{chunked.chunks:,} chunks of {chunked.documents:,} documents ({chunked.settings.text})"))
+            rows.append(
+                ("chunk", f"{chunked.chunks:,} chunks of {chunked.documents:,} documents ({chunked.settings.text})")
+            )
         if embedded:
             rows.append(("embed", f"{embedded.embedded:,} texts embedded, {embedded.reused:,} known already"))
         word = "published" if indexed.published else "nothing changed:"
         rows.append(("index", f"{word} generation {indexed.generation}, {indexed.documents:,} documents"))
         fields(rows)
+        show_troubles(report.ingest)
         if embedded and embedded.truncated:
             note(f"{embedded.truncated:,} texts were longer than the model takes; it saw their beginnings")
         if indexed.published:
             note(f"next: samespace search {to} 'what you look for'")
     strict_exit(report.ingest, strict)
-
-

@@ -23,7 +23,9 @@ def check(index: IndexPath, json: Json = False) -> None:
         findings = check_index(index, bar)
     damaged = any(finding.severity == "error" for finding in findings)
     if json:
-        emit_json("check", {"index": str(index), "ok": not damaged, "findings": [asdict(finding) for finding in findings]})
+        emit_json(
+            "check", {"index": str(index), "ok": not damaged, "findings": [asdict(finding) for finding in findings]}
+        )
     else:
         for finding in findings:
             say(f"{finding.severity:<7}  {visible(finding.message)}")

@@ -7,7 +7,9 @@ from cli.progress import progress
 from cli.render import emit_json, fields, note
 
 
-def chunk(index: IndexPath, chunker: Chunker = None, size: Size = None, overlap: Overlap = None, json: Json = False) -> None:
+def chunk(
+    index: IndexPath, chunker: Chunker = None, size: Size = None, overlap: Overlap = None, json: Json = False
+) -> None:
     """Cut the staged documents into chunks; sizes in tokens of the index's model.
 
     Example: samespace chunk sample.index --size 200

@@ -14,12 +14,17 @@ from cli.render import emit_json, fields, note, number
 
 def eval(
     index: IndexPath,
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="queries.jsonl and qrels/test.tsv (or qrels.tsv), as BEIR has them.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", help="queries.jsonl and qrels/test.tsv (or qrels.tsv), as BEIR has them."),
+    ],
     mode: Mode = "hybrid",
     fusion: FusionName = "auto",
     alpha: Alpha = None,
     depth: Depth = 200,
-    metrics: Annotated[str, typer.Option(help="ir-measures' names, with commas or spaces between.")] = "nDCG@10 R@100 RR@10",
+    metrics: Annotated[
+        str, typer.Option(help="ir-measures' names, with commas or spaces between.")
+    ] = "nDCG@10 R@100 RR@10",
     qrels: Annotated[Path | None, typer.Option(metavar="FILE", help="Judgements from another file.")] = None,
     run: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the ranking as a TREC run.")] = None,
     model: OtherModel = None,
@@ -30,8 +35,8 @@ def eval(
 
     Example: samespace eval sample.index sample_corpus
     """
-    from core.evaluate import find_qrels, judged_queries, parse_metrics, read_qrels
     from core.evaluate import evaluate as score_run
+    from core.evaluate import find_qrels, judged_queries, parse_metrics, read_qrels
     from core.index.reader import open_index
     from core.pipeline.search import Search, SearchSettings, documents_of, read_queries
 

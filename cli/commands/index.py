@@ -30,7 +30,9 @@ def index(index: IndexPath, ann: Ann = None, json: Json = False) -> None:
         )
         return
     word = "published" if report.published else "nothing changed:"
-    fields([("index", f"{word} generation {report.generation}, {report.documents:,} documents, {report.chunks:,} chunks")])
+    fields(
+        [("index", f"{word} generation {report.generation}, {report.documents:,} documents, {report.chunks:,} chunks")]
+    )
     for segment, recall in report.recall.items():
         fields([("hnsw", f"segment {segment}: recall@10 {recall:.3f} against exact search")])
     if report.published:

@@ -24,7 +24,10 @@ def info(index: IndexPath, json: Json = False) -> None:
         settings = value["settings"]
         rows += [
             ("generation", f"{value['generation']} of {value['created']} by samespace {value['tool']}"),
-            ("documents", f"{value['documents']:,} in {value['chunks']:,} chunks, {value['segments']} segments, {value['size']:,} bytes"),
+            (
+                "documents",
+                f"{value['documents']:,} in {value['chunks']:,} chunks, {value['segments']} segments, {value['size']:,} bytes",
+            ),
             ("dead", f"{value['dead_documents']:,} documents replaced or removed since"),
             ("chunker", ", ".join(f"{name} {part}" for name, part in settings["chunker"].items() if name != "version")),
             ("analyzer", f"{settings['analyzer']['name']} ({described.generation.primary.analyzer})"),
@@ -34,7 +37,12 @@ def info(index: IndexPath, json: Json = False) -> None:
     rows += [(f"source {source['name']}", source["root"]) for source in value["sources"]]
     model = space["model"]
     languages = f", knows {' '.join(model['languages'])}" if model["languages"] else ""
-    rows.append(("model", f"{model['name']} ({model['provider']}{', ' + model['revision'] if model['revision'] else ''}){languages}"))
+    rows.append(
+        (
+            "model",
+            f"{model['name']} ({model['provider']}{', ' + model['revision'] if model['revision'] else ''}){languages}",
+        )
+    )
     rows += [(f"  {name}", repr(part) if part == "" or "\n" in str(part) else part) for name, part in identity.items()]
     if value["staged"]:
         rows.append(("staged", f"{value['staged']['documents']:,} documents, {value['staged']['dead']:,} to go"))

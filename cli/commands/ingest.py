@@ -34,8 +34,15 @@ def ingest(
     if json:
         emit_json("ingest", {"index": str(to), **outcome_json(report)})
     else:
-        show_outcomes(report)
-        note(f"next: samespace chunk {to}" if report.staged else f"next: samespace index {to}" if report.dead else "nothing changed")
+        fields(outcome_rows(report))
+        show_troubles(report)
+        note(
+            f"next: samespace chunk {to}"
+            if report.staged
+            else f"next: samespace index {to}"
+            if report.dead
+            else "nothing changed"
+        )
     strict_exit(report, strict)
 
 
@@ -48,10 +55,13 @@ def outcome_json(report: IngestReport) -> dict[str, Any]:
     }
 
 
-def show_outcomes(report: IngestReport) -> None:
-    """The counts as the result; on stderr each failure by name, and what was skipped by reason."""
+def outcome_rows(report: IngestReport) -> list[tuple[str, str]]:
     counts = ", ".join(f"{count:,} {status}" for status, count in report.counts.items() if count) or "nothing found"
-    fields([("model", report.model.name), ("ingest", counts)])
+    return [("model", report.model.name), ("ingest", counts)]
+
+
+def show_troubles(report: IngestReport) -> None:
+    """On stderr: each failure by name, and what was skipped by reason."""
     for line in report.notes:
         note(visible(line))
     for outcome in report.outcomes:

@@ -7,7 +7,9 @@ import typer
 from cli.options import Json
 from cli.render import emit_json, fields, note, table
 
-app = typer.Typer(help="The models samespace knows by a short name.", invoke_without_command=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="The models samespace knows by a short name.", invoke_without_command=True, rich_markup_mode=None
+)
 
 
 @app.callback()
@@ -25,7 +27,14 @@ def models(ctx: typer.Context, json: Json = False) -> None:
         emit_json("models", {"models": entries})
         return
     rows = [
-        (e["name"], e.get("dimension", ""), e.get("max_tokens", ""), " ".join(e.get("languages", ())), e["available"], e.get("about", ""))
+        (
+            e["name"],
+            e.get("dimension", ""),
+            e.get("max_tokens", ""),
+            " ".join(e.get("languages", ())),
+            e["available"],
+            e.get("about", ""),
+        )
         for e in entries
     ]
     table(("name", "dim", "tokens", "languages", "here", "about"), rows)
@@ -33,7 +42,9 @@ def models(ctx: typer.Context, json: Json = False) -> None:
 
 
 @app.command()
-def show(name: str = typer.Argument(help="A name of `samespace models`, a hub name, or a folder."), json: Json = False) -> None:
+def show(
+    name: str = typer.Argument(help="A name of `samespace models`, a hub name, or a folder."), json: Json = False
+) -> None:
     """Show one model and the space it makes.
 
     Example: samespace models show minilm
@@ -41,17 +52,13 @@ def show(name: str = typer.Argument(help="A name of `samespace models`, a hub na
     from core.config import catalogue, open_encoder
 
     encoder = open_encoder(name)
-    value = {
-        "model": encoder.model.to_json(),
-        "catalogue": dict(catalogue().get(encoder.model.name, {})),
-        "space": encoder.space.id,
-        "identity": encoder.space.to_json(),
-        "metric": encoder.metric,
-    }
+    identity, entry = encoder.space.to_json(), dict(catalogue().get(encoder.model.name, {}))
     if json:
-        emit_json("models show", value)
+        value = {"model": encoder.model.to_json(), "catalogue": entry, "space": encoder.space.id, "identity": identity}
+        emit_json("models show", {**value, "metric": encoder.metric})
         return
     rows: list[tuple[str, object]] = [("model", encoder.model.name), ("provider", encoder.model.provider)]
-    rows += [(key, part) for key, part in catalogue().get(encoder.model.name, {}).items() if key in ("about", "licence", "hub")]
-    rows += [("space", encoder.space.id), *((f"  {key}", repr(part) if part == "" else part) for key, part in value["identity"].items())]  # type: ignore[union-attr]
+    rows += [(key, entry[key]) for key in ("about", "licence", "hub") if key in entry]
+    rows += [("space", encoder.space.id)]
+    rows += [(f"  {key}", repr(part) if part == "" or "\n" in str(part) else part) for key, part in identity.items()]
     fields(rows)

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 def rerank(
     index: IndexPath,
-    query: Annotated[str | None, typer.Argument(metavar="[QUERY]", help="What you look for.", show_default=False)] = None,
+    query: Annotated[
+        str | None, typer.Argument(metavar="[QUERY]", help="What you look for.", show_default=False)
+    ] = None,
     reranker: Annotated[
         str, typer.Option(help="maxsim (the index's own encoder), or a cross-encoder by hub name or folder.")
     ] = "maxsim",
@@ -29,8 +31,12 @@ def rerank(
         Path | None, typer.Option(metavar="FILE", help="Hits of `search --json` instead of an own search; - is stdin.")
     ] = None,
     run: Annotated[Path | None, typer.Option(metavar="FILE", help="A TREC run to rerank; needs --queries.")] = None,
-    queries: Annotated[Path | None, typer.Option(metavar="FILE", help="The queries of --run, a JSON line each.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the reranked run goes; else to stdout.")] = None,
+    queries: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The queries of --run, a JSON line each.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where the reranked run goes; else to stdout.")
+    ] = None,
     k: K = 10,
     candidates: Annotated[int, typer.Option(help="How many hits the own search gives the reranker.", min=1)] = 50,
     mode: Mode = "hybrid",
@@ -46,7 +52,9 @@ def rerank(
 
     if run is not None:
         if queries is None or hits is not None or query is not None:
-            raise UsageError("--run needs --queries and nothing else to rerank", fix="rerank INDEX --run in.trec --queries q.jsonl")
+            raise UsageError(
+                "--run needs --queries and nothing else to rerank", fix="rerank INDEX --run in.trec --queries q.jsonl"
+            )
         chosen_run, chosen_queries = run, queries
         reading(index, lambda opened: _run(opened, reranker, chosen_run, chosen_queries, out, k))
         return
@@ -60,7 +68,9 @@ def _read(path: Path) -> str:
     if str(path) == "-":
         return sys.stdin.buffer.read().decode("utf-8", "replace")
     if not path.is_file():
-        raise UsageError("there is no such file of hits", path=path, fix='samespace search INDEX "QUERY" --json > hits.json')
+        raise UsageError(
+            "there is no such file of hits", path=path, fix='samespace search INDEX "QUERY" --json > hits.json'
+        )
     return path.read_text(encoding="utf-8", errors="replace")
 
 
@@ -95,7 +105,16 @@ def _hits(
         ranked = rerank_hits(model, query or "", found, k)
     if json:
         value = [hit_json(rank, hit) for rank, hit in enumerate(ranked, start=1)]
-        emit_json("rerank", {"index": str(opened.root), "query": query, "reranker": model.name, "candidates": len(found), "hits": value})
+        emit_json(
+            "rerank",
+            {
+                "index": str(opened.root),
+                "query": query,
+                "reranker": model.name,
+                "candidates": len(found),
+                "hits": value,
+            },
+        )
         return
     show_hits(ranked, query or "", explain=explain, full=full)
     if not ranked:
@@ -113,7 +132,9 @@ def _run(opened: Index, name: str, run: Path, queries: Path, out: Path | None, k
     ranked = read_run(run)
     asked = [query for query in read_queries(queries) if encode_id(query.id) in ranked]
     if not asked:
-        raise UsageError("no query of the run is in --queries", path=queries, fix="check that the two files belong together")
+        raise UsageError(
+            "no query of the run is in --queries", path=queries, fix="check that the two files belong together"
+        )
     known = {segment.document_ids()[row] for segment, row in opened.live_documents()}
     model = open_reranker(name, opened)
     lines: list[str] = []
@@ -123,7 +144,9 @@ def _run(opened: Index, name: str, run: Path, queries: Path, out: Path | None, k
             pairs = [(decode_id(document, known), score) for document, score in ranked[encode_id(query.id)].items()]
             pairs.sort(key=lambda pair: (-pair[1], pair[0]))
             best = documents_of(rerank_hits(model, query.text, read_run_hits(opened, pairs)))
-            lines += list(run_lines(query.id, dict(list(best.items())[:k]), f"samespace-{model.name.replace('/', '-')}"))
+            lines += list(
+                run_lines(query.id, dict(list(best.items())[:k]), f"samespace-{model.name.replace('/', '-')}")
+            )
             bar.advance()
     if out is not None and str(out) != "-":
         write_lines(out, lines)

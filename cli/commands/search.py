@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 def search(
     index: IndexPath,
-    query: Annotated[str | None, typer.Argument(metavar="[QUERY]", help="What you look for.", show_default=False)] = None,
+    query: Annotated[
+        str | None, typer.Argument(metavar="[QUERY]", help="What you look for.", show_default=False)
+    ] = None,
     k: K = 10,
     mode: Mode = "hybrid",
     fusion: FusionName = "auto",
@@ -46,7 +48,9 @@ def search(
     from core.pipeline.search import SearchSettings
 
     if (query is None) == (queries is None):
-        raise UsageError("give a query, or a file of them with --queries", fix='samespace search INDEX "what you look for"')
+        raise UsageError(
+            "give a query, or a file of them with --queries", fix='samespace search INDEX "what you look for"'
+        )
     chosen = unit or ("document" if queries or run else "chunk")
     settings = SearchSettings(mode=mode, k=k, depth=depth, unit=chosen, **choose_fusion(fusion, alpha))  # type: ignore[arg-type]
     if queries is not None or run is not None:
@@ -55,7 +59,9 @@ def search(
         reading(index, lambda opened: _one(opened, settings, model, query or "", explain, full, json))
 
 
-def _one(opened: Index, settings: SearchSettings, model: str | None, query: str, explain: bool, full: bool, json: bool) -> None:
+def _one(
+    opened: Index, settings: SearchSettings, model: str | None, query: str, explain: bool, full: bool, json: bool
+) -> None:
     from core.pipeline.search import Search
     from core.types import Query
 
@@ -117,7 +123,9 @@ def _batch(
         for one in asked:
             hits = search.search(one).hits
             lines += run_lines(one.id, documents_of(hits), tag)
-            found.append({"id": one.id, "hits": [hit_json(rank, hit) for rank, hit in enumerate(hits, start=1)] if json else []})
+            found.append(
+                {"id": one.id, "hits": [hit_json(rank, hit) for rank, hit in enumerate(hits, start=1)] if json else []}
+            )
             bar.advance()
     if run is not None and str(run) != "-":
         write_lines(run, lines)

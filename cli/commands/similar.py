@@ -57,7 +57,10 @@ def similar(
     for name, matrix in (("cosine", result.cosine), ("dot", result.dot), ("euclidean", result.euclidean)):
         say()
         columns = [str(column) for column in range(1, len(texts) + 1)]
-        table((name, *columns), [(columns[row], *(number(float(value)) for value in line)) for row, line in enumerate(matrix)])
+        table(
+            (name, *columns),
+            [(columns[row], *(number(float(value)) for value in line)) for row, line in enumerate(matrix)],
+        )
     if vectors:
         for row, vector in enumerate(result.vectors, start=1):
             say(f"\n{row}: " + " ".join(f"{value:.6f}" for value in vector))

@@ -23,7 +23,10 @@ def verify_space(index: IndexPath, model: OtherModel = None, json: Json = False)
         encoder = open_encoder(model or record.model)
         verdict = examine(record, encoder)
     if json and verdict.accepted:
-        emit_json("verify-space", {"index": str(index), "space": record.space.id, "identity": record.space.to_json(), **verdict.to_json()})
+        emit_json(
+            "verify-space",
+            {"index": str(index), "space": record.space.id, "identity": record.space.to_json(), **verdict.to_json()},
+        )
     elif not json:
         theirs = encoder.space.to_json()
         rows = [
@@ -41,5 +44,7 @@ def verify_space(index: IndexPath, model: OtherModel = None, json: Json = False)
 
 
 def _short(value: object) -> str:
-    text = repr(value) if isinstance(value, str) and (not value or value != value.strip() or "\n" in value) else str(value)
+    text = (
+        repr(value) if isinstance(value, str) and (not value or value != value.strip() or "\n" in value) else str(value)
+    )
     return text if len(text) <= 40 else f"{text[:16]}…"

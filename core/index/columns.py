@@ -122,8 +122,10 @@ class Table:
         if len(self._map) < 8 or not 0 < size <= min(_MAX_HEADER, len(self._map) - 8):
             raise self._corrupt("not a table file: its header does not fit in it")
         try:
-            header = json.loads(self._map[8 : 8 + size])
+            header = json.loads(self._map[8 : 8 + size], object_pairs_hook=_unique)
             meta = header.pop("__metadata__", {})
+            if not isinstance(meta, dict) or not all(isinstance(value, str) for value in meta.values()):
+                raise ValueError("metadata that is no text")
             arrays, expected = {}, 0
             for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
                 start, end = entry["data_offsets"]
@@ -159,9 +161,18 @@ class Table:
         """The string column `name`; raises CorruptError when its ends do not rise or do not fit its bytes."""
         utf8, ends = self.array(f"{name}.utf8", "|u1"), self.array(f"{name}.ends", "<i8")
         last = int(ends[-1]) if len(ends) else 0
-        if last != len(utf8) or (len(ends) and (ends[0] < 0 or (np.diff(ends) < 0).any())):
+        # Compared, not subtracted: a difference could wrap around.
+        if last != len(utf8) or (len(ends) and (ends[0] < 0 or (ends[1:] < ends[:-1]).any())):
             raise self._corrupt(f"the string column {name!r} is damaged")
         return Strings(utf8, ends)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object in which no key stands twice: readers differ in which of the two they take."""
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("a key stands twice")
+    return value
 
 
 def concatenate(parts: Iterable[bytes | memoryview]) -> bytes:

@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.canonical import canonical
-from core.errors import CorruptError, UsageError
+from core.errors import UsageError
 from core.index import fs
 from core.index.columns import Column, Table, concatenate, write_columns
-from core.types import Source
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """What the next generation will be, as far as it is decided.
-
-    `base` is the generation it started from (0: none); `dead` its rows that were replaced or removed; `space` and
-    `model` what the index was created with.
-    """
-
-    base: int
-    sources: tuple[Source, ...]
-    model: Mapping[str, Any]
-    space: Mapping[str, Any]
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    dead: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    documents: int = 0
-
-    def with_settings(self, **settings: Any) -> State:
-        return replace(self, settings={**self.settings, **settings})
+from core.index.state import State, read_state
 
 
 class Staging:
@@ -49,24 +28,7 @@ class Staging:
 
     def state(self) -> State | None:
         """The staged state, or None when nothing is staged. Raises CorruptError."""
-        path = self.folder / "state.json"
-        try:
-            value = json.loads(path.read_bytes())
-            return State(
-                **{
-                    **value,
-                    "sources": tuple(Source(**source) for source in value["sources"]),
-                    "dead": {name: tuple(rows) for name, rows in value["dead"].items()},
-                }
-            )
-        except FileNotFoundError:
-            return None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CorruptError(
-                "the staged work is damaged; what is published is not touched by that",
-                path=path,
-                fix=f"remove the folder {self.folder} and run build again",
-            ) from error
+        return read_state(self.root)
 
     def require(self, stage: str) -> State:
         """The staged state for `stage`. Raises UsageError when nothing is staged."""
@@ -134,6 +96,4 @@ class Staging:
 
 
 def _sha256(data: bytes) -> str:
-    import hashlib
-
     return hashlib.sha256(data).hexdigest()

@@ -74,7 +74,7 @@ class Bm25:
 
 
 def _best(scores: Sequence[NDArray[np.float64]], depth: int) -> list[Match]:
-    """The `depth` highest scores above 0 (rows that hold at least one of the query's tokens); `scores[s][r]` is that of row r in segment s."""
+    """The `depth` highest scores above 0, of rows that hold one of the tokens; `scores[s][r]` is that of row r in segment s."""
     matched = [np.flatnonzero(score) for score in scores]
     flat = np.concatenate([score[rows] for score, rows in zip(scores, matched, strict=True)] or [np.zeros(0)])
     segment = np.repeat(np.arange(len(scores)), [len(rows) for rows in matched])

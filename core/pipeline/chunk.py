@@ -13,7 +13,8 @@ from core.config import open_encoder
 from core.encoders import Model
 from core.errors import UsageError
 from core.index.columns import Column, Table
-from core.index.staging import Staging, State
+from core.index.staging import Staging
+from core.index.state import State
 from core.index.writer import writing
 from core.pipeline.ledger import read_documents
 from core.progress import SILENT, Progress

@@ -13,7 +13,8 @@ from core.errors import UsageError
 from core.index.columns import Table, concatenate, write_columns
 from core.index.generation import Generation, Segment, View, read_current
 from core.index.reader import Index, open_index
-from core.index.staging import Staging, State
+from core.index.staging import Staging
+from core.index.state import State
 from core.index.writer import NewFile, carry_over, next_number, now, publish, writing
 from core.lexical import ANALYZERS, Analyzer
 from core.lexical.postings import count

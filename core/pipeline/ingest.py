@@ -12,7 +12,8 @@ from core.encoders import Encoder, Model
 from core.errors import SpaceMismatchError, UsageError
 from core.index.generation import read_current
 from core.index.reader import Index, open_index
-from core.index.staging import Staging, State
+from core.index.staging import Staging
+from core.index.state import State
 from core.index.writer import create, writing
 from core.pipeline.ledger import Ledger, document_columns, read_documents
 from core.progress import SILENT, Progress
@@ -77,13 +78,11 @@ def ingest(
                 progress.advance()
             outcomes += ledger.settle(source, found, yes)
         documents, dead = ledger.staged(), ledger.dead()
-        if documents or dead or (base is None and documents):
+        if documents or dead or base is None:
             staging.write("documents", document_columns(documents))
             staging.save(replace(state, sources=tuple(sources), dead=dead, documents=len(documents)))
-        elif base is not None:
-            staging.clear()
         else:
-            staging.save(replace(state, sources=tuple(sources)))
+            staging.clear()
     outcomes.sort(key=lambda outcome: outcome.path)
     size = sum(map(len, dead.values()))
     return IngestReport(tuple(outcomes), Model.from_json(state.model), len(documents), size, tuple(notes))

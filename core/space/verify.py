@@ -53,6 +53,8 @@ class Verdict:
                 f"accepted by behaviour: {a.texts} canaries agree (worst distance {a.worst_distance:.1e}), "
                 f"although the identity differs in {fields}"
             )
+        if "dimension" in self.differences:
+            return f"another space: {fields} differ; vectors of another length cannot be compared"
         evidence = f"canaries: mean cosine {a.mean_cosine:.3f}, worst distance {a.worst_distance:.2g} (allowed {a.tolerance:g})"
         if not self.differences:
             return f"the identity is equal but the behaviour is not: the model answers differently from when it was recorded; {evidence}"

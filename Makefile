@@ -1,0 +1,37 @@
+# Two commands: `make demo` shows what samespace does, `make test` runs everything that must hold.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: demo install test readme clean
+
+# hnswlib compiles when it is installed; without a compiler all but `--ann hnsw` works.
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "samespace needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --editable .
+	$(PIP) hnswlib 2>$(VENV)/hnswlib.log || echo "hnswlib was not installed (no compiler?): --ann hnsw will say so; $(VENV)/hnswlib.log"
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(PIP) --editable '.[dev]'
+	touch $@
+
+install: $(VENV)/installed
+
+demo: $(VENV)/installed
+	BIN=$(BIN) sh tests/demo.sh
+
+test: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+readme: $(VENV)/installed-dev
+	$(BIN)/python tests/update_readme.py
+
+clean:
+	rm -rf $(VENV) .demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Settings that ship with samespace."""

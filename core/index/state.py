@@ -1,0 +1,52 @@
+"""What the next generation will be, as far as it is decided: `staging/state.json`. Needs no array, so `info` is quick."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from core.errors import CorruptError
+from core.types import Source
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """`base` is the generation it started from (0: none); `dead` its rows that were replaced or removed; `space` and
+    `model` what the index was created with.
+    """
+
+    base: int
+    sources: tuple[Source, ...]
+    model: Mapping[str, Any]
+    space: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    dead: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    documents: int = 0
+
+    def with_settings(self, **settings: Any) -> State:
+        return replace(self, settings={**self.settings, **settings})
+
+
+def read_state(root: Path) -> State | None:
+    """The staged state of the index at `root`, or None when nothing is staged. Raises CorruptError."""
+    path = root / "staging" / "state.json"
+    try:
+        value = json.loads(path.read_bytes())
+        return State(
+            **{
+                **value,
+                "sources": tuple(Source(**source) for source in value["sources"]),
+                "dead": {name: tuple(rows) for name, rows in value["dead"].items()},
+            }
+        )
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorruptError(
+            "the staged work is damaged; what is published is not touched by that",
+            path=path,
+            fix=f"remove the folder {path.parent} and run build again",
+        ) from error
