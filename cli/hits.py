@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -63,15 +62,18 @@ def snippet(text: str, query: str) -> str:
 
 
 def _wrap(text: str) -> list[str]:
-    """Lines that fit the terminal; a wide character counts two columns."""
-    from rich.cells import cell_len
+    """Lines that fit the terminal; a wide character counts two columns, and Chinese may break anywhere."""
+    from rich.cells import get_character_cell_size
 
-    width = terminal_width() - 6
-    lines: list[str] = []
-    for line in textwrap.wrap(text, width, break_long_words=True) or [""]:
-        while cell_len(line) > width:
-            cut = width // 2
-            lines.append(line[:cut])
-            line = line[cut:]
-        lines.append(line)
-    return lines
+    width, lines, line, used = terminal_width() - 6, [], "", 0
+    for character in text:
+        size = get_character_cell_size(character)
+        if used + size > width:
+            head, space, tail = line.rpartition(" ")
+            whole_word = space and len(tail) <= 20 and tail.isascii() and character.isascii()
+            lines.append((head if whole_word else line).rstrip())
+            line = tail if whole_word else ""
+            used = sum(map(get_character_cell_size, line))
+        if line or character != " ":
+            line, used = line + character, used + size
+    return [*lines, line]

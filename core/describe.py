@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import NoIndexError
+from core.errors import CorruptError, NoIndexError
 from core.index.generation import FORMAT, Generation, check_magic, generation_name, read_current
 from core.index.state import State, read_state
 
@@ -58,7 +58,17 @@ def describe(root: Path) -> Description:
             )
         return Description(root, None, staged, {"identity": dict(staged.space), "model": dict(staged.model)}, 0)
     path = root / generation_name(number)
+    if not path.is_file():
+        raise CorruptError(
+            "CURRENT names a generation that is missing", path=path, fix="restore it from a copy, or build again"
+        )
     generation = Generation.from_bytes(path.read_bytes(), path)
-    space = json.loads((root / f"spaces/{generation.primary.space}/space.json").read_bytes())
-    space.pop("canaries", None)
+    path = root / f"spaces/{generation.primary.space}/space.json"
+    try:
+        space = json.loads(path.read_bytes())
+        space.pop("canaries", None)
+    except (OSError, ValueError, AttributeError) as error:
+        raise CorruptError(
+            "the record of the space is missing or damaged", path=path, fix=f"samespace check {root} lists all damage"
+        ) from error
     return Description(root, generation, staged, space, sum(digest.size for digest in generation.files.values()))

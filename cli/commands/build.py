@@ -67,6 +67,10 @@ def build(
             rows.append(("embed", f"{embedded.embedded:,} texts embedded, {embedded.reused:,} known already"))
         word = "published" if indexed.published else "nothing changed:"
         rows.append(("index", f"{word} generation {indexed.generation}, {indexed.documents:,} documents"))
+        rows += [
+            ("hnsw", f"segment {name}: recall@10 {share:.3f} against exact search")
+            for name, share in indexed.recall.items()
+        ]
         fields(rows)
         show_troubles(report.ingest)
         if embedded and embedded.truncated:

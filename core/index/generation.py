@@ -113,7 +113,7 @@ class Generation:
         names = [*self.files, *(s.name for s in self.segments)]
         names += [part for view in self.views for part in (view.chunking, view.analyzer, view.space)]
         for name in names:
-            if not all(SAFE_NAME.fullmatch(part) for part in PurePosixPath(name).parts):
+            if not name or not all(SAFE_NAME.fullmatch(part) for part in PurePosixPath(name).parts):
                 raise ValueError(f"{name!r} is not a name inside an index")
         for segment in self.segments:
             for view in self.views:
@@ -149,7 +149,7 @@ def check_magic(root: Path) -> None:
             path=root,
             fix=f"name an index directory, or make one: samespace build FOLDER --to {root}",
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, IsADirectoryError) as error:
         raise CorruptError(
             "samespace.json is damaged", path=root / "samespace.json", fix=f"it should read {json.dumps(MAGIC)}"
         ) from error
@@ -160,13 +160,15 @@ def check_magic(root: Path) -> None:
 
 
 def read_current(root: Path) -> int:
-    """The number in CURRENT, 0 when nothing is published yet. Raises CorruptError when it is no number."""
+    """The number in CURRENT, 0 when nothing is published yet. Raises CorruptError when it is no number from 1."""
     path = root / "CURRENT"
     try:
         text = path.read_bytes()
     except FileNotFoundError:
         return 0
-    if not re.fullmatch(rb"\d{6,}\n", text):
+    except IsADirectoryError:
+        text = b""
+    if not re.fullmatch(rb"\d{6,}\n", text) or not int(text):
         raise CorruptError(
             "CURRENT is damaged: it does not name a generation",
             path=path,

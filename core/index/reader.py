@@ -105,6 +105,10 @@ class SegmentReader:
             chunks.strings("context"),
         )
 
+    def name_of(self, row: int) -> tuple[str, int]:
+        """Document id and ordinal of a chunk row: what tells chunks apart in every generation."""
+        return self.document_ids()[int(self.chunk_documents[row])], int(self._chunk_columns[0][row])
+
     def chunk(self, row: int, document: Document) -> Chunk:
         ordinal, start, end, context = self._chunk_columns
         a, b = int(start[row]), int(end[row])
@@ -138,7 +142,10 @@ class Index:
         path, expected = self.root / name, self.generation.files.get(name)
         if expected is None:
             raise self.damaged(name, "the generation does not name it")
-        size = path.stat().st_size
+        try:
+            size = path.stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            raise missing(path) from None
         if size != expected.size:
             raise self.damaged(name, f"{size:,} bytes instead of {expected.size:,}")
         if not self._verified.knows(name, expected):
@@ -178,7 +185,23 @@ def open_index(root: Path) -> Index:
             fix=f"finish it: samespace build --to {root}   (`samespace info {root}` shows what is staged)",
         )
     path = root / generation_name(number)
-    return Index(root, Generation.from_bytes(path.read_bytes(), path))
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise missing(path) from None
+    return Index(root, Generation.from_bytes(data, path))
+
+
+class MissingFileError(CorruptError):
+    """A file that a generation names is not there: damage, or the generation was collected since CURRENT was read."""
+
+
+def missing(path: Path) -> MissingFileError:
+    return MissingFileError(
+        "a file of the published generation is missing",
+        path=path,
+        fix="restore it from a copy, or build the index again",
+    )
 
 
 def reading(root: Path, use: Callable[[Index], T]) -> T:
@@ -187,11 +210,12 @@ def reading(root: Path, use: Callable[[Index], T]) -> T:
         number = read_current(root) if root.is_dir() else 0
         try:
             return use(open_index(root))
-        except FileNotFoundError as error:
-            if read_current(root) > number:
-                continue
+        except MissingFileError:
+            if read_current(root) <= number:
+                raise
+        except (IsADirectoryError, NotADirectoryError) as error:
             raise CorruptError(
-                "a file of the published generation is missing",
+                "there is a folder where a file of the published generation should be, or a file for a folder",
                 path=error.filename,
                 fix="restore it from a copy, or build the index again",
             ) from error

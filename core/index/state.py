@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import CorruptError
+from core.index.generation import read_current
 from core.types import Source
 
 
@@ -31,10 +32,15 @@ class State:
 
 
 def read_state(root: Path) -> State | None:
-    """The staged state of the index at `root`, or None when nothing is staged. Raises CorruptError."""
+    """The staged state of the index at `root`; None when nothing is staged, or it was staged for another generation.
+
+    Raises CorruptError.
+    """
     path = root / "staging" / "state.json"
     try:
         value = json.loads(path.read_bytes())
+        if value["base"] != read_current(root):
+            return None  # published already, before the staging could be cleared
         return State(
             **{
                 **value,

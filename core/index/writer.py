@@ -21,6 +21,9 @@ _SEGMENT_FILE = re.compile(
 )
 
 
+_held: set[Path] = set()  # what this process holds: `build` holds the index around its four stages
+
+
 def create(root: Path) -> None:
     """Make `root` an empty index, unless it is one already.
 
@@ -42,8 +45,15 @@ def create(root: Path) -> None:
 
 @contextlib.contextmanager
 def writing(root: Path) -> Iterator[None]:
-    """Hold the index for writing. Raises LockedError, StorageError (read-only) and what check_magic raises."""
+    """Hold the index for writing; inside a block that holds it already, nothing more is done.
+
+    Raises LockedError, StorageError (read-only) and what check_magic raises.
+    """
     check_magic(root)
+    key = root.resolve()
+    if key in _held:
+        yield
+        return
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(fs.lock(root / "LOCK"))
@@ -53,6 +63,8 @@ def writing(root: Path) -> Iterator[None]:
                 path=root,
                 fix="searching works; to change it, copy it to a place where you may write",
             ) from error
+        _held.add(key)
+        stack.callback(_held.discard, key)
         sweep(root)
         yield
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.errors import UsageError
+from core.index.generation import read_current
+from core.index.writer import writing
 from core.pipeline.chunk import ChunkReport, chunk
 from core.pipeline.embed import EmbedReport, embed
 from core.pipeline.index import IndexReport, index
-from core.pipeline.ingest import IngestReport, ingest
+from core.pipeline.ingest import IngestReport, ingest, prepare
 from core.progress import SILENT, Progress
 
 
@@ -37,9 +41,23 @@ def build(
     progress: Progress = SILENT,
 ) -> BuildReport:
     """The four stages at once; run again, it does only what changed. Raises what they raise."""
-    ingested = ingest(root, paths, model=model, name=name, yes=yes, progress=progress)
-    chunked = embedded = None
-    if ingested.staged:
-        chunked = chunk(root, chunker=chunker, size=size, overlap=overlap, progress=progress)
-        embedded = embed(root, model=model, progress=progress)
-    return BuildReport(ingested, chunked, embedded, index(root, ann=ann, progress=progress))
+    prepare(root, paths, model)
+    with writing(root):
+        ingested = ingest(root, paths, model=model, name=name, yes=yes, progress=progress)
+        chunked = embedded = None
+        if ingested.staged:
+            chunked = chunk(root, chunker=chunker, size=size, overlap=overlap, progress=progress)
+            embedded = embed(root, model=model, progress=progress)
+        elif not read_current(root):
+            raise _nothing_readable(ingested, root)
+        return BuildReport(ingested, chunked, embedded, index(root, ann=ann, progress=progress))
+
+
+def _nothing_readable(report: IngestReport, root: Path) -> UsageError:
+    reasons = Counter(f"{outcome.status}: {outcome.reason}" for outcome in report.outcomes)
+    why = "; ".join(f"{count} {reason}" for reason, count in reasons.most_common(5)) or "no files there"
+    return UsageError(
+        f"there is nothing to index: no readable document ({why})",
+        path=root,
+        fix="name a folder with .txt, .md, .html, .pdf or .docx files, or BEIR's corpus.jsonl",
+    )

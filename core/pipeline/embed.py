@@ -71,7 +71,7 @@ def embed(root: Path, *, model: str | None = None, progress: Progress = SILENT) 
         encoder: Encoder | None = None
         if record is None or missing:
             encoder = open_encoder(model or Model.from_json(state.model))
-            record, canaries = _door(staging, record, encoder)
+            record, canaries = _door(staging, record, encoder, Space.from_json(state.space))
             _embed_missing(staging, encoder, texts, hashes, missing, known, record.space.id, progress)
         else:
             canaries = record.canaries  # no vector of today comes in
@@ -134,14 +134,24 @@ def _unique(rows: list[int], hashes: NDArray[np.uint8]) -> list[int]:
     return list(seen.values())
 
 
-def _door(staging: Staging, record: SpaceRecord | None, encoder: Encoder) -> tuple[SpaceRecord, Canaries]:
+def _door(
+    staging: Staging, record: SpaceRecord | None, encoder: Encoder, planned: Space
+) -> tuple[SpaceRecord, Canaries]:
     """The space on record, after `encoder` has shown that it lies in it, and the canaries of this run.
 
-    A new index takes the encoder's space.
+    A new index takes the encoder's space, which must be the one its documents were staged for.
     """
     if record is not None:
         now = guard(record, encoder, path=str(staging.root)).now
         return record, Canaries(record.canaries.texts, now["query"], now["passage"])
+    if differences := planned.differences(encoder.space):
+        raise SpaceMismatchError(
+            f"the documents were staged for another space than {encoder.model.name!r} makes now "
+            f"(they differ in {', '.join(differences)})",
+            path=staging.root,
+            fix=f"remove the folder {staging.folder} and run build again with the model you want",
+            details={"differences": {name: list(pair) for name, pair in differences.items()}},
+        )
     record = record_space(encoder)
     staging.write("canaries", record.columns())
     fs.write(staging.path("space.json"), [record.to_bytes()])

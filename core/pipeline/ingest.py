@@ -19,7 +19,8 @@ from core.pipeline.ledger import Ledger, document_columns, read_documents
 from core.progress import SILENT, Progress
 from core.sources.scan import scan
 from core.space.identity import Space
-from core.types import Outcome, Source
+from core.text import language_share
+from core.types import Document, Outcome, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,7 @@ def ingest(
     there; a source that lost all its documents, without `yes`), SpaceMismatchError (another model than the index's),
     NoIndexError, LockedError, StorageError, CorruptError, FormatError, MissingError, BackendError.
     """
-    _check_paths(root, paths)
-    is_new = not (root / "samespace.json").exists()
-    # A wrong model name or path must not leave an empty index behind, so it is opened before anything is created.
-    encoder = open_encoder(find_model(model or "auto")) if is_new else None
-    create(root)
+    encoder = prepare(root, paths, model)
     with writing(root):
         base = open_index(root) if read_current(root) else None
         staging = Staging(root)
@@ -83,12 +80,29 @@ def ingest(
             staging.save(replace(state, sources=tuple(sources), dead=dead, documents=len(documents)))
         else:
             staging.clear()
+    notes += _language_note(documents, Model.from_json(state.model))
     outcomes.sort(key=lambda outcome: outcome.path)
     size = sum(map(len, dead.values()))
     return IngestReport(tuple(outcomes), Model.from_json(state.model), len(documents), size, tuple(notes))
 
 
-def _check_paths(root: Path, paths: Sequence[str]) -> None:
+def _language_note(documents: Sequence[Document], model: Model) -> list[str]:
+    """A line when much of what is new is in a language that the model does not know."""
+    sample = documents[:: max(1, len(documents) // 200)]
+    unknown = [document.title for document in sample if language_share(document.text[:2000], model.languages) < 0.5]
+    if len(unknown) * 5 < len(sample) or not unknown:
+        return []
+    return [
+        f"{len(unknown) / len(sample):.0%} of the new documents are mostly Chinese, which the model {model.name} does not know: "
+        "they are found by their words; `samespace models` lists models for more languages"
+    ]
+
+
+def prepare(root: Path, paths: Sequence[str], model: str | None) -> Encoder | None:
+    """Make sure that there is an index at `root`; a new one's encoder, which is opened before anything is created.
+
+    So a wrong path or model name leaves no empty index behind.
+    """
     if not paths and not (root / "samespace.json").exists():
         raise UsageError(
             "no source was named, and there is no index here whose sources could be read again",
@@ -100,14 +114,17 @@ def _check_paths(root: Path, paths: Sequence[str]) -> None:
             raise UsageError("there is no such file or folder to read from", path=path, fix="check the path")
         if Path(path).resolve() == root.resolve() or (Path(path) / "samespace.json").is_file():
             raise UsageError("this is an index, not a source", path=path, fix="name the folder of your documents")
+    is_new = not (root / "samespace.json").exists()
+    encoder = open_encoder(find_model(model or "auto")) if is_new else None
+    create(root)
+    return encoder
 
 
 def _state(staging: Staging, base: Index | None, encoder: Encoder | None, model: str | None) -> State:
     """The staged state, or a fresh one that continues from the published generation or begins a new index."""
     state = staging.state()
-    if state is not None and state.base != (base.generation.generation if base else 0):
-        staging.clear()  # staged for a generation that is no longer the newest
-        state = None
+    if state is None:
+        staging.clear()  # what is left of work that was published or belongs to no generation
     if state is None and base is not None:
         generation = base.generation
         identity = base.json(f"spaces/{base.view.space}/space.json")["identity"]

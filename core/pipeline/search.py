@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -33,7 +33,7 @@ class SearchSettings:
 
     mode: Mode = "hybrid"
     k: int = 10
-    depth: int = 100
+    depth: int = 200
     fusion: str = "auto"
     alpha: float = DEFAULT_ALPHA
     unit: Unit = "chunk"
@@ -90,7 +90,7 @@ class Search:
         if not query.text.strip():
             raise UsageError("the query is empty", fix='type what you look for: samespace search INDEX "…"')
         settings = self.settings
-        depth = max(settings.depth, settings.k * (4 if settings.unit == "document" else 1))
+        depth = max(settings.depth, settings.k * (2 if settings.unit == "document" else 1))
         stages: dict[str, dict[Key, float]] = {}
         notes: list[str] = []
         plan: str = settings.mode
@@ -117,33 +117,22 @@ class Search:
         return SearchResult(query, tuple(self._hits(stages, fused)), plan, tuple(notes))
 
     def _hits(self, stages: dict[str, dict[Key, float]], fused: Fused | None) -> Iterator[Hit]:
-        """The candidates of the last stage as hits, ordered by score, ties by document id and ordinal."""
+        """The candidates of the last stage as hits, by score; ties by document id and ordinal. At most `k`."""
         final = list(stages.values())[-1]
         weights = {"dense": fused.dense_weight, "lexical": fused.lexical_weight} if fused else {}
         ranks = {stage: _ranks(scores) for stage, scores in stages.items()}
-        order = sorted(final, key=lambda key: -final[key])
-        # Ties at the cut are decided by id, so all that tie with the last one are looked at.
-        unit, k = self.settings.unit, self.settings.k
-        window = order[: k * 4 if unit == "document" else k]
-        if window:
-            window += [key for key in order[len(window) :] if round(final[key], 6) >= round(final[window[-1]], 6)]
-        candidates = [(key, make_hit(self.index.segments[key[0]], key[1], final[key])) for key in window]
-        candidates.sort(key=lambda pair: (-round(pair[1].score, 6), pair[1].chunk.document_id, pair[1].chunk.ordinal))
-        seen: set[str] = set()
-        count = 0
-        for key, hit in candidates:
-            if count == k:
-                return
-            if unit == "document" and hit.chunk.document_id in seen:
-                continue
-            seen.add(hit.chunk.document_id)
-            count += 1
+        segments = self.index.segments
+        names = {key: segments[key[0]].name_of(key[1]) for key in final}
+        order = sorted(final, key=lambda key: (-round(final[key], 6), names[key]))
+        if self.settings.unit == "document":
+            order = list({names[key][0]: key for key in reversed(order)}.values())[::-1]
+        for key in order[: self.settings.k]:
             trail = {
                 stage: Stage(scores[key], ranks[stage][key], weights.get(stage, 1.0))
                 for stage, scores in stages.items()
                 if key in scores
             }
-            yield Hit(hit.chunk, hit.score, hit.title, hit.place, hit.meta, trail)
+            yield replace(make_hit(segments[key[0]], key[1], final[key]), trail=trail)
 
 
 def _ranks(scores: dict[Key, float]) -> dict[Key, int]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.encoders import Encoder
-from core.errors import CorruptError
+from core.errors import CorruptError, MissingError
 from core.index.reader import Index, SegmentReader
 from core.space.record import SpaceRecord
 from core.text import language_share
@@ -22,8 +22,19 @@ class VectorSide:
         self._encoder, self._record = encoder, record
         self.method: str = index.generation.settings["ann"]["name"]
         self._segments = [_vector_segment(segment, record) for segment in index.segments]
-        self._searcher: Searcher = SEARCHERS.load(self.method)(self._segments, record.metric)
+        self._warnings: list[str] = []
+        self._searcher = self._open(record.metric)
         self._embedded: tuple[str, NDArray[np.float32]] = ("", np.zeros(0, dtype=np.float32))
+
+    def _open(self, metric: str) -> Searcher:
+        """The searcher the index was built for; exact search, which needs nothing, where its package is missing."""
+        try:
+            searcher: Searcher = SEARCHERS.load(self.method)(self._segments, metric)
+        except MissingError as error:
+            self._warnings.append(f"{error.message}: exact search is used instead")
+            self.method = "exact"
+            searcher = SEARCHERS.load("exact")(self._segments, metric)
+        return searcher
 
     def _vector(self, query: str) -> NDArray[np.float32]:
         """The query's vector, embedded alone so that nothing in its batch can move it."""
@@ -51,8 +62,11 @@ class VectorSide:
     def notes(self, query: str) -> list[str]:
         limit = self._record.space.max_tokens
         if len(query) < limit or self._encoder.count_tokens(query, "query") <= limit:
-            return []
-        return [f"the query is longer than the model takes: the vector side saw its first {limit} tokens"]
+            return self._warnings
+        return [
+            *self._warnings,
+            f"the query is longer than the model takes: the vector side saw its first {limit} tokens",
+        ]
 
 
 def _vector_segment(segment: SegmentReader, record: SpaceRecord) -> VectorSegment:

@@ -1,0 +1,255 @@
+"""One writer at a time, readers beside it, numbers that only rise, and nothing deleted that is not ours."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+from handmade import FIRST, SECOND, all_files, built, generation, published_files, put, see, seen
+from test_kill import ended_by, fork, kill_myself
+
+from core.errors import LockedError, UsageError
+from core.index import fs
+from core.index.generation import read_current
+from core.index.reader import open_index, reading
+from core.index.writer import next_number, writing
+from core.pipeline.ingest import ingest
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return put(tmp_path / "notes", FIRST)
+
+
+@pytest.fixture
+def root(tmp_path: Path, source: Path) -> Path:
+    root = tmp_path / "my.index"
+    built(root, source)
+    return root
+
+
+# The lock
+
+
+def holder(root: Path) -> tuple[int, int]:
+    """A child that holds the lock until it is killed: its process id, and a pipe's end to close afterwards."""
+    ready, done = os.pipe()
+
+    def hold() -> None:
+        with writing(root):
+            os.write(done, b"x")
+            signal.pause()
+
+    child = fork(hold)
+    assert os.read(ready, 1) == b"x"
+    os.close(done)
+    return child, ready
+
+
+def test_a_second_writer_is_told_who_the_first_is(root: Path, source: Path) -> None:
+    child, pipe = holder(root)
+    try:
+        before = seen(root)
+        for work in (lambda: built(root, source), lambda: ingest(root, [str(source)])):
+            with pytest.raises(LockedError, match=rf"process {child} on .+, since \d{{4}}-") as caught:
+                work()
+            assert caught.value.path == str(root)
+        assert seen(root) == before  # searching works meanwhile
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.close(pipe)
+    assert ended_by(child) == signal.SIGKILL
+    put(source, SECOND)
+    assert built(root).index.published  # the kernel has freed the lock
+
+
+def test_the_lock_is_free_after_an_error(root: Path, source: Path) -> None:
+    with pytest.raises(RuntimeError), writing(root):
+        raise RuntimeError
+    with writing(root), pytest.raises(LockedError), writing(root):
+        pass
+    with writing(root):
+        assert str(os.getpid()) in (root / "LOCK").read_text()
+    assert (root / "LOCK").read_text() == ""
+
+
+def test_a_lock_file_that_says_nonsense(root: Path) -> None:
+    with writing(root):
+        (root / "LOCK").write_bytes(b"nonsense")
+        with pytest.raises(LockedError, match="has not said which"), writing(root):
+            pass
+
+
+# Numbers
+
+
+def test_numbers_rise_by_builds_that_change_something(root: Path, source: Path) -> None:
+    numbers = [read_current(root)]
+    for text in ("one", "two", "two", "three"):
+        put(source, {"cat.md": text})
+        built(root)
+        numbers.append(read_current(root))
+    assert numbers == [1, 2, 3, 3, 4]
+    assert generation(root).parent == 3
+
+
+def test_a_number_that_is_found_is_not_used_again(root: Path, source: Path) -> None:
+    """Also after a rollback by hand, where higher generations lie about and old readers may know them."""
+    put(source, SECOND)
+    built(root)
+    (root / "documents" / "000007").mkdir()  # not a file of ours, so it stays
+    put(source, {"cat.md": "changed once more"})
+    built(root)
+    assert read_current(root) == 8
+    assert next_number(root) == 9
+
+
+def test_a_published_generation_never_changes(root: Path, source: Path) -> None:
+    def contents() -> dict[str, bytes]:
+        return {name: (root / name).read_bytes() for name in published_files(root) - {"CURRENT", "LOCK"}}
+
+    history = contents()
+    for text in ("one", "two"):
+        put(source, {"cat.md": text})
+        built(root)
+        now = contents()
+        assert now.items() >= history.items()
+        history = now
+
+
+# Readers beside a writer
+
+
+def test_readers_beside_a_writer(root: Path, source: Path) -> None:
+    """Each read is of one of the two contents, whole, and a reader never goes back in time."""
+    contents = []
+    for files in (SECOND, FIRST):
+        put(source, files)
+        built(root)
+        contents.append(seen(root))
+    assert not contents[0].alike(contents[1])
+    last = read_current(root)
+
+    def write() -> None:
+        for _ in range(12):
+            put(source, SECOND)
+            built(root)
+            put(source, FIRST)
+            built(root)
+
+    child, numbers, reads = fork(write), [last], 0
+    while not (ended := os.waitpid(child, os.WNOHANG))[0] or reads < 2:
+        number, found = reading(root, lambda index: (index.generation.generation, see(index)))
+        assert found.alike(contents[number % 2 == last % 2])
+        numbers.append(number)
+        reads += 1
+        if ended[0]:
+            break
+    assert ended[1] == 0, "the writer failed"
+    assert numbers == sorted(numbers)
+    assert read_current(root) == last + 24
+
+
+def test_an_open_index_outlives_its_replacement(root: Path, source: Path) -> None:
+    index = open_index(root)
+    before = see(index)
+    put(source, SECOND)
+    built(root)
+    assert see(index) == before
+    assert not seen(root).alike(before)
+
+
+def test_a_file_that_went_away_with_its_generation_is_looked_for_in_the_next(root: Path, source: Path) -> None:
+    """What `gc` does to a reader that is between CURRENT and its files; promise 4."""
+    calls = []
+
+    def use(index: object) -> int:
+        calls.append(open_index(root).generation.generation)
+        if len(calls) == 1:
+            put(source, SECOND)
+            built(root)
+            raise FileNotFoundError(2, "gone", "documents/000001")
+        return calls[-1]
+
+    assert reading(root, use) == 2
+    assert calls == [1, 2]
+
+
+# Sweeping
+
+
+STRANGERS = (
+    "notes.txt", "thesis.tmp", "documents/readme.txt", "documents/000001.bak", "documents/1", "chunks/mine/000001",
+    "lexical/a-0123/000001", "spaces/s-0123456789abcdef/weights.bin", "generations/000001.json.bak",
+    "generations/²²²²²².json", "generations/latest.json",
+)  # fmt: skip
+LEFTOVERS = (
+    "documents/000099", "chunks/c-0123456789abcdef/000099", "lexical/a-0123456789abcdef/c-0123456789abcdef/000099",
+    "spaces/s-0123456789abcdef/space.json", "spaces/s-0123456789abcdef/c-0123456789abcdef/000099.hnsw",
+    "generations/000099.json", "documents/000099.tmp", "generations/000099.json.tmp", "CURRENT.tmp",
+)  # fmt: skip
+
+
+def test_a_strangers_file_is_never_deleted(root: Path, source: Path, tmp_path: Path) -> None:
+    put(root, dict.fromkeys(STRANGERS, "mine"))
+    (tmp_path / "elsewhere").write_text("mine")
+    (root / "documents" / "000098").symlink_to(tmp_path / "elsewhere")
+    put(source, SECOND)
+    built(root)
+    assert {name: (root / name).read_text() for name in STRANGERS} == dict.fromkeys(STRANGERS, "mine")
+    assert (root / "documents" / "000098").is_symlink()
+    assert (tmp_path / "elsewhere").read_text() == "mine"
+
+
+def test_leftovers_of_crashes_are_swept(root: Path) -> None:
+    put(root, dict.fromkeys(LEFTOVERS, "half"))
+    with writing(root):
+        assert all_files(root) == published_files(root)
+
+
+def test_nothing_is_swept_while_an_old_generation_is_damaged(root: Path, source: Path) -> None:
+    put(source, SECOND)
+    built(root)
+    (root / "generations" / "000001.json").write_bytes(b"{")
+    put(root, dict.fromkeys(LEFTOVERS, "half"))
+    before = all_files(root)
+    with writing(root):
+        assert all_files(root) == before
+
+
+def test_staging_is_cleared_without_following_links(root: Path, source: Path, tmp_path: Path) -> None:
+    put(source, SECOND)
+    ingest(root)
+    put(tmp_path / "precious", {"a.txt": "mine"})
+    (root / "staging" / "parts").symlink_to(tmp_path / "precious")
+    with writing(root):
+        fs.remove_folder(root / "staging")
+    assert not (root / "staging").exists()
+    assert (tmp_path / "precious" / "a.txt").read_text() == "mine"
+
+
+# Creating
+
+
+def test_nothing_is_made_when_the_model_or_the_path_is_wrong(tmp_path: Path, source: Path) -> None:
+    for paths, model in (([str(source)], "no-such-model"), ([str(tmp_path / "nowhere")], "hashing")):
+        with pytest.raises(UsageError):
+            ingest(tmp_path / "new.index", paths, model=model)
+    assert not (tmp_path / "new.index").exists()
+
+
+def test_an_index_killed_while_it_was_made_is_made_again(tmp_path: Path, source: Path) -> None:
+    root = tmp_path / "new.index"
+
+    def work() -> None:
+        fs.on_step = lambda step, path: kill_myself() if step == "rename" else None
+        built(root, source)
+
+    assert ended_by(fork(work)) == signal.SIGKILL
+    assert all_files(root) == {"samespace.json.tmp"}
+    built(root, source)
+    assert all_files(root) == published_files(root)
+    assert re.fullmatch(r"\d{6}\n", (root / "CURRENT").read_text())
