@@ -11,7 +11,9 @@ import typer
 from typer.core import TyperGroup
 
 from cli.render import emit_json, note, visible
-from core.errors import ExitCode, SamespaceError, from_os_error
+from core.errors import ExitCode, SamespaceError, UsageError, from_os_error
+
+_Mistyped: Any = typer.BadParameter.__base__  # Typer's own Click has no public name for its UsageError
 
 
 class Terminated(BaseException):
@@ -26,7 +28,8 @@ class Boundary(TyperGroup):
     """Overrides `invoke`, so that the test runner and the real program end in the same way."""
 
     def invoke(self, ctx: Any) -> Any:
-        signal.signal(signal.SIGTERM, _terminate)
+        typed = [*ctx._protected_args, *ctx.args]
+        before = signal.signal(signal.SIGTERM, _terminate)
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
@@ -34,6 +37,14 @@ class Boundary(TyperGroup):
         except SamespaceError as error:
             _show(error, ctx)
             raise typer.Exit(int(error.exit_code)) from None
+        except _Mistyped as error:
+            if error.ctx is not None:
+                note(error.ctx.get_usage())
+            # An option that is not known ends the parsing before --json is read.
+            ctx.obj = {"json": "--json" in typed or bool((ctx.obj or {}).get("json"))}
+            command = error.ctx.command_path if error.ctx is not None else "samespace"
+            _show(UsageError(error.format_message(), fix=f"{command} --help"), ctx)
+            raise typer.Exit(int(ExitCode.USAGE)) from None
         except BrokenPipeError:
             # Whoever read our output has enough. Nothing more can be said there, at exit neither.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -54,6 +65,8 @@ class Boundary(TyperGroup):
                 "terminated: what was published is untouched, finished work is kept; the same command goes on from there"
             )
             raise typer.Exit(int(ExitCode.TERMINATED)) from None
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _show(error: SamespaceError, ctx: Any) -> None:

@@ -22,7 +22,7 @@ To = Annotated[Path, typer.Option("--to", metavar="INDEX", help="The index direc
 Sources = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[SOURCE]...",
+        metavar="SOURCE",
         help="Files or folders to read. None: every source the index knows.",
         show_default=False,
     ),
@@ -47,8 +47,8 @@ Size = Annotated[int | None, typer.Option("--size", help="Tokens a chunk, at mos
 Overlap = Annotated[int | None, typer.Option("--overlap", help="Tokens a chunk repeats of the one before.", min=0)]
 Ann = Annotated[str | None, typer.Option("--ann", help="How vectors are searched: exact, or hnsw.")]
 Mode = Annotated[str, typer.Option("--mode", help="hybrid, dense or lexical.")]
-K = Annotated[int, typer.Option("-k", help="How many hits.")]
-Depth = Annotated[int, typer.Option("--depth", help="Candidates a side before fusion.", min=1)]
+K = Annotated[int, typer.Option("-k", help="How many hits.", min=1, max=10_000)]
+Depth = Annotated[int, typer.Option("--depth", help="Candidates a side before fusion.", min=1, max=100_000)]
 FusionName = Annotated[str, typer.Option("--fusion", help="How hybrid joins its sides: auto, weighted or rrf.")]
 Alpha = Annotated[
     float | None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -34,13 +35,13 @@ def one_line(text: str) -> str:
 
 
 def say(line: str = "") -> None:
-    """One line of result, on stdout. The caller has made foreign text visible."""
-    typer.echo(line)
+    """One line of result, on stdout. What a terminal would obey is made visible; a caller does it first where lines count."""
+    typer.echo(visible(line, keep="\n"))
 
 
 def note(line: str) -> None:
-    """One line for people, on stderr."""
-    typer.echo(line, err=True)
+    """One line for people, on stderr, made visible like `say`."""
+    typer.echo(visible(line, keep="\n"), err=True)
 
 
 def emit_json(command: str, value: Mapping[str, Any]) -> None:
@@ -51,21 +52,33 @@ def emit_json(command: str, value: Mapping[str, Any]) -> None:
 
 def fields(pairs: Iterable[tuple[str, object]]) -> None:
     """Aligned `name  value` lines."""
-    rows = [(name, str(value)) for name, value in pairs]
-    width = max((len(name) for name, _ in rows), default=0)
+    rows = [(visible(name), visible(str(value))) for name, value in pairs]
+    width = max((_cells(name) for name, _ in rows), default=0)
     for name, value in rows:
-        say(f"{name:<{width}}  {visible(value)}")
+        say(f"{name}{' ' * (width - _cells(name))}  {value}")
+
+
+def _cells(text: str) -> int:
+    """The columns of a terminal that `text` takes."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table on stdout; cells are made visible, wide characters counted, nothing is cut when it goes to a file."""
-    from rich.cells import cell_len
-
     cells = [[visible(str(cell)) for cell in row] for row in [header, *rows]]
-    widths = [max(cell_len(row[column]) for row in cells) for column in range(len(header))]
+    widths = [max(_cells(row[column]) for row in cells) for column in range(len(header))]
     for row in cells:
-        padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
+        padded = (cell + " " * (width - _cells(cell)) for cell, width in zip(row, widths, strict=True))
         say("  ".join(padded).rstrip())
+
+
+def typed(path: object) -> str:
+    """`path` as it is typed into a shell."""
+    return shlex.quote(str(path))
 
 
 def number(value: float) -> str:
@@ -75,4 +88,6 @@ def number(value: float) -> str:
 def terminal_width(default: int = 100) -> int:
     import shutil
 
-    return min(shutil.get_terminal_size((default, 24)).columns, 120) if sys.stdout.isatty() else default
+    if not sys.stdout.isatty():
+        return default
+    return max(20, min(shutil.get_terminal_size((default, 24)).columns, 120))

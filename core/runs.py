@@ -1,5 +1,5 @@
-"""Run files in TREC's format: `query Q0 document rank score tag`, white space between. Ids with white space in them are
-percent-encoded, which nothing else in a run can be mistaken for.
+"""Run files in TREC's format: `query Q0 document rank score tag`, white space between. Ids that hold white space, a percent
+sign or a character that does not show are percent-encoded, so that no two ids become one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 
 from core.errors import UsageError
 
-_UNSAFE = re.compile(r"\s|[\x00-\x1f\x7f]")
+_PLAIN = re.compile(r"[^\s%]+")
 Run = dict[str, dict[str, float]]  # query id -> document id -> score
 
 
@@ -23,7 +23,9 @@ def run_lines(query_id: str, ranked: Mapping[str, float], tag: str) -> Iterable[
 
 
 def encode_id(value: str) -> str:
-    return quote(value, safe="/:") if _UNSAFE.search(value) else value
+    """`value` as one word of a run; nothing else is written like it."""
+    plain = value.isprintable() and _PLAIN.fullmatch(value)
+    return value if plain else quote(value, safe="/:", errors="surrogatepass")
 
 
 def read_run(path: Path) -> Run:
@@ -49,5 +51,6 @@ def read_run(path: Path) -> Run:
 
 
 def decode_id(value: str, known: Sequence[str] | set[str]) -> str:
-    """The id that `value` stands for: itself where it is known, else percent-decoded."""
-    return value if value in known or "%" not in value else unquote(value)
+    """The id that `value` stands for: percent-decoded where that is known, else (a run of another tool) itself."""
+    decoded = unquote(value, errors="surrogatepass") if "%" in value else value
+    return decoded if decoded in known else value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cli.commands.ingest import outcome_json, outcome_rows, show_troubles, strict_exit
 from cli.options import Ann, Chunker, Json, NewModel, Overlap, Size, SourceName, Sources, Strict, To, Yes
 from cli.progress import progress
-from cli.render import emit_json, fields, note
+from cli.render import emit_json, fields, note, typed
 
 
 def build(
@@ -76,5 +76,5 @@ def build(
         if embedded and embedded.truncated:
             note(f"{embedded.truncated:,} texts were longer than the model takes; it saw their beginnings")
         if indexed.published:
-            note(f"next: samespace search {to} 'what you look for'")
+            note(f"next: samespace search {typed(to)} 'what you look for'")
     strict_exit(report.ingest, strict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cli.options import Chunker, IndexPath, Json, Overlap, Size
 from cli.progress import progress
-from cli.render import emit_json, fields, note
+from cli.render import emit_json, fields, note, typed
 
 
 def chunk(
@@ -31,4 +31,4 @@ def chunk(
         )
     else:
         fields([("chunk", f"{report.chunks:,} chunks of {report.documents:,} documents ({report.settings.text})")])
-        note(f"next: samespace embed {index}")
+        note(f"next: samespace embed {typed(index)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cli.options import IndexPath, Json, OtherModel
 from cli.progress import progress
-from cli.render import emit_json, fields, note
+from cli.render import emit_json, fields, note, typed
 
 
 def embed(index: IndexPath, model: OtherModel = None, json: Json = False) -> None:
@@ -39,4 +39,4 @@ def embed(index: IndexPath, model: OtherModel = None, json: Json = False) -> Non
         )
         if report.truncated:
             note(f"{report.truncated:,} texts were longer than the model takes; it saw their beginnings")
-        note(f"next: samespace index {index}")
+        note(f"next: samespace index {typed(index)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cli.options import Ann, IndexPath, Json
 from cli.progress import progress
-from cli.render import emit_json, fields, note
+from cli.render import emit_json, fields, note, typed
 
 
 def index(index: IndexPath, ann: Ann = None, json: Json = False) -> None:
@@ -36,4 +36,4 @@ def index(index: IndexPath, ann: Ann = None, json: Json = False) -> None:
     for segment, recall in report.recall.items():
         fields([("hnsw", f"segment {segment}: recall@10 {recall:.3f} against exact search")])
     if report.published:
-        note(f"next: samespace search {index} 'what you look for'")
+        note(f"next: samespace search {typed(index)} 'what you look for'")

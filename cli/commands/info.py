@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cli.options import IndexPath, Json
-from cli.render import emit_json, fields, note
+from cli.render import emit_json, fields, note, typed
 
 
 def info(index: IndexPath, json: Json = False) -> None:
@@ -48,4 +48,4 @@ def info(index: IndexPath, json: Json = False) -> None:
         rows.append(("staged", f"{value['staged']['documents']:,} documents, {value['staged']['dead']:,} to go"))
     fields(rows)
     if value["staged"]:
-        note(f"staged work is not published yet: samespace build --to {index}")
+        note(f"staged work is not published yet: samespace build --to {typed(index)}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli.options import Json, NewModel, SourceName, Sources, Strict, To, Yes
 from cli.progress import progress
-from cli.render import emit_json, fields, note, visible
+from cli.render import emit_json, fields, note, visible, typed
 from core.errors import AnswerIsNo
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ def ingest(
         fields(outcome_rows(report))
         show_troubles(report)
         note(
-            f"next: samespace chunk {to}"
+            f"next: samespace chunk {typed(to)}"
             if report.staged
-            else f"next: samespace index {to}"
+            else f"next: samespace index {typed(to)}"
             if report.dead
             else "nothing changed"
         )

@@ -7,9 +7,7 @@ import typer
 from cli.options import Json
 from cli.render import emit_json, fields, note, table
 
-app = typer.Typer(
-    help="The models samespace knows by a short name.", invoke_without_command=True, rich_markup_mode=None
-)
+app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 
 
 @app.callback()
@@ -43,7 +41,7 @@ def models(ctx: typer.Context, json: Json = False) -> None:
 
 @app.command()
 def show(
-    name: str = typer.Argument(help="A name of `samespace models`, a hub name, or a folder."), json: Json = False
+    name: str = typer.Argument(metavar="NAME", help="A name of `samespace models`, a hub name, or a folder."), json: Json = False
 ) -> None:
     """Show one model and the space it makes.
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def rerank(
     index: IndexPath,
     query: Annotated[
-        str | None, typer.Argument(metavar="[QUERY]", help="What you look for.", show_default=False)
+        str | None, typer.Argument(metavar="QUERY", help="What you look for.", show_default=False)
     ] = None,
     reranker: Annotated[
         str, typer.Option(help="maxsim (the index's own encoder), or a cross-encoder by hub name or folder.")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def search(
     index: IndexPath,
     query: Annotated[
-        str | None, typer.Argument(metavar="[QUERY]", help="What you look for.", show_default=False)
+        str | None, typer.Argument(metavar="QUERY", help="What you look for.", show_default=False)
     ] = None,
     k: K = 10,
     mode: Mode = "hybrid",

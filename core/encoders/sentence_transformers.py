@@ -74,7 +74,8 @@ class SentenceTransformersEncoder:
         from importlib.metadata import version
 
         names = ("sentence-transformers", "transformers", "torch", "tokenizers")
-        return {"engine": "sentence-transformers", "precision": "float32", **{name: version(name) for name in names}}
+        versions = {name: version(name) for name in names}
+        return {"engine": "sentence-transformers", "precision": "float32", "cpu": cpu_features(), **versions}
 
     def _prompt(self, side: Side) -> str | None:
         return (self.space.query_prompt if side == "query" else self.space.passage_prompt) or None
@@ -132,3 +133,12 @@ class SentenceTransformersEncoder:
     @property
     def folder(self) -> Path:
         return self._path
+
+
+def cpu_features() -> str:
+    """The processor features that choose other kernels, hence other last digits; empty where the system does not say."""
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split())
+    except OSError:
+        return ""
+    return " ".join(name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve") if name in flags)

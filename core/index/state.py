@@ -16,7 +16,7 @@ from core.types import Source
 @dataclass(frozen=True, slots=True)
 class State:
     """`base` is the generation it started from (0: none); `dead` its rows that were replaced or removed; `space` and
-    `model` what the index was created with.
+    `model` what the index was created with; `digest` the sha256 of the staged documents it speaks of.
     """
 
     base: int
@@ -26,6 +26,7 @@ class State:
     settings: Mapping[str, Any] = field(default_factory=dict)
     dead: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     documents: int = 0
+    digest: str = ""
 
     def with_settings(self, **settings: Any) -> State:
         return replace(self, settings={**self.settings, **settings})

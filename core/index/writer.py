@@ -74,7 +74,7 @@ def sweep(root: Path) -> None:
     current = read_current(root)
     named: set[str] = set()
     for path in sorted((root / "generations").glob("*.json")):
-        if path.stem.isdigit() and int(path.stem) <= current:
+        if path.stem.isdecimal() and int(path.stem) <= current:
             try:
                 named |= {f"generations/{path.name}", *Generation.from_bytes(path.read_bytes(), path).files}
             except SamespaceError:
@@ -93,7 +93,7 @@ def next_number(root: Path) -> int:
     """A generation's number that was never used in this directory, published or not."""
     used = [read_current(root)]
     for folder in ("generations", "documents"):
-        used += [int(path.name[:6]) for path in (root / folder).glob("*") if path.name[:6].isdigit()]
+        used += [int(path.name[:6]) for path in (root / folder).glob("*") if path.name[:6].isdecimal()]
     return 1 + max(used)
 
 

@@ -45,6 +45,9 @@ def chunk(
     with writing(root):
         staging = Staging(root)
         state = staging.require("chunk")
+        if staging.table("documents") is None or staging.digest("documents") != state.digest:
+            # What is replaced (state.json) and what replaces it (documents) are of two runs: a document could live twice.
+            raise UsageError("an ingest was cut off in the middle", path=root, fix=f"samespace ingest --to {root}")
         encoder = open_encoder(Model.from_json(state.model))
         settings = _settings(state, chunker, size, overlap, encoder.space.max_tokens, root)
         cutter: Chunker = CHUNKERS.load(settings.name)(settings, encoder)

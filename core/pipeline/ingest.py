@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from core.config import find_model, open_encoder
@@ -70,14 +71,15 @@ def ingest(
         progress.stage("ingest")
         for source in scanned:
             found = []
-            for item in scan(source, ledger.sha256):
+            for item in scan(source, partial(ledger.sha256, source=source)):
                 found.append(ledger.take(item))
                 progress.advance()
             outcomes += ledger.settle(source, found, yes)
         documents, dead = ledger.staged(), ledger.dead()
         if documents or dead or base is None:
             staging.write("documents", document_columns(documents))
-            staging.save(replace(state, sources=tuple(sources), dead=dead, documents=len(documents)))
+            state = replace(state, sources=tuple(sources), dead=dead, documents=len(documents))
+            staging.save(replace(state, digest=staging.digest("documents")))
         else:
             staging.clear()
     notes += _language_note(documents, Model.from_json(state.model))

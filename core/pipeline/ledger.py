@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from core.canonical import canonical
 from core.errors import UsageError
 from core.index.columns import Table
 from core.index.reader import Index
+from core.sources.walk import nfc
 from core.types import Document, Outcome, Source
 
 _COLUMNS = ("id", "title", "text", "source", "sha256")
@@ -38,12 +40,10 @@ class Ledger:
         self._staged = {document.id: document for document in staged}
         self._gone: set[str] = set()
 
-    def sha256(self, document_id: str) -> str | None:
-        """Under which digest a document is known already, for `scan`."""
-        if document_id in self._staged:
-            return self._staged[document_id].sha256
-        entry = self._published.get(document_id)
-        return entry.sha256 if entry else None
+    def sha256(self, document_id: str, source: Source) -> str | None:
+        """Under which digest a document of `source` is known already, for `scan`."""
+        known = self._staged.get(document_id) or self._published.get(document_id)
+        return known.sha256 if known and known.source == source.name else None
 
     def take(self, item: Document | Outcome) -> Outcome:
         """What became of one thing that `scan` met."""
@@ -77,13 +77,13 @@ class Ledger:
         Raises UsageError when all that is published of the source would go, without `yes`.
         """
         met = {outcome.path: outcome for outcome in outcomes}
-        failed_files = {outcome.path.rpartition(":")[0] for outcome in outcomes if outcome.status == "failed"}
+        failed = _Failed(source, outcomes)
         mine = {id: entry.path for id, entry in self._published.items() if entry.source == source.name}
         staged = {d.id: str(d.meta.get("path", "")) for d in self._staged.values() if d.source == source.name}
         gone = {
             id
             for id, path in {**mine, **staged}.items()
-            if (met[id].status == "skipped" if id in met else path not in failed_files)
+            if (met[id].status == "skipped" if id in met else not failed.held(id, path))
         }
         if mine and gone >= mine.keys() and not yes:
             raise UsageError(
@@ -108,6 +108,23 @@ class Ledger:
             if id in self._staged or id in self._gone:
                 rows.setdefault(entry.segment, []).append(entry.row)
         return {name: tuple(sorted(found)) for name, found in sorted(rows.items())}
+
+
+class _Failed:
+    """What of a source could not be read this time: files, folders, and files of which a line could not."""
+
+    def __init__(self, source: Source, outcomes: Iterable[Outcome]):
+        self._source = nfc(source.name)
+        self._paths: set[str] = set()
+        for outcome in outcomes:
+            if outcome.status == "failed":
+                file, _, line = outcome.path.rpartition(":")
+                self._paths |= {outcome.path, file} if line.isdecimal() else {outcome.path}
+
+    def held(self, id: str, path: str) -> bool:
+        """Whether the document `id`, a record of the file `path` or ("") a file itself, may lie in one of them."""
+        file = PurePosixPath((path if path == self._source else f"{self._source}/{path}") if path else id)
+        return any(str(place) in self._paths for place in (file, *file.parents))
 
 
 def document_columns(documents: Sequence[Document]) -> dict[str, list[str]]:

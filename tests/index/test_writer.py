@@ -14,7 +14,7 @@ from test_kill import ended_by, fork, kill_myself
 from core.errors import LockedError, UsageError
 from core.index import fs
 from core.index.generation import read_current
-from core.index.reader import open_index, reading
+from core.index.reader import missing, open_index, reading
 from core.index.writer import next_number, writing
 from core.pipeline.ingest import ingest
 
@@ -66,21 +66,49 @@ def test_a_second_writer_is_told_who_the_first_is(root: Path, source: Path) -> N
     assert built(root).index.published  # the kernel has freed the lock
 
 
-def test_the_lock_is_free_after_an_error(root: Path, source: Path) -> None:
+def locked_out(root: Path) -> str:
+    """What another process is told that wants to write; "" when it may."""
+    answer, told = os.pipe()
+
+    def attempt() -> None:
+        try:
+            with writing(root):
+                pass
+        except LockedError as error:
+            os.write(told, str(error).encode())
+
+    assert ended_by(fork(attempt)) == 0
+    os.close(told)
+    with os.fdopen(answer) as pipe:
+        return pipe.read()
+
+
+def test_the_lock_is_free_after_an_error(root: Path) -> None:
     with pytest.raises(RuntimeError), writing(root):
         raise RuntimeError
-    with writing(root), pytest.raises(LockedError), writing(root):
-        pass
+    assert not locked_out(root)
     with writing(root):
         assert str(os.getpid()) in (root / "LOCK").read_text()
     assert (root / "LOCK").read_text() == ""
 
 
-def test_a_lock_file_that_says_nonsense(root: Path) -> None:
+def test_a_block_inside_a_block_frees_nothing(root: Path) -> None:
+    """As `build` holds the lock around its stages: no other writer comes between two of them."""
     with writing(root):
-        (root / "LOCK").write_bytes(b"nonsense")
+        with writing(root / ".." / root.name):
+            pass
+        assert str(os.getpid()) in (root / "LOCK").read_text()
+
+
+def test_a_lock_file_that_says_nonsense(root: Path) -> None:
+    child, pipe = holder(root)
+    for nonsense in (b"nonsense", b"\xff\xfe", b"{}", b""):
+        (root / "LOCK").write_bytes(nonsense)
         with pytest.raises(LockedError, match="has not said which"), writing(root):
             pass
+    os.kill(child, signal.SIGKILL)
+    os.close(pipe)
+    assert ended_by(child) == signal.SIGKILL
 
 
 # Numbers
@@ -140,15 +168,13 @@ def test_readers_beside_a_writer(root: Path, source: Path) -> None:
             put(source, FIRST)
             built(root)
 
-    child, numbers, reads = fork(write), [last], 0
-    while not (ended := os.waitpid(child, os.WNOHANG))[0] or reads < 2:
+    child, numbers, ended, status = fork(write), [last], 0, -1
+    while not ended:
+        ended, status = os.waitpid(child, os.WNOHANG)
         number, found = reading(root, lambda index: (index.generation.generation, see(index)))
         assert found.alike(contents[number % 2 == last % 2])
         numbers.append(number)
-        reads += 1
-        if ended[0]:
-            break
-    assert ended[1] == 0, "the writer failed"
+    assert status == 0, "the writer failed"
     assert numbers == sorted(numbers)
     assert read_current(root) == last + 24
 
@@ -171,7 +197,7 @@ def test_a_file_that_went_away_with_its_generation_is_looked_for_in_the_next(roo
         if len(calls) == 1:
             put(source, SECOND)
             built(root)
-            raise FileNotFoundError(2, "gone", "documents/000001")
+            raise missing(root / "documents" / "000001")
         return calls[-1]
 
     assert reading(root, use) == 2
