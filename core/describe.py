@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import CorruptError, NoIndexError
+from core.index import fs
 from core.index.generation import FORMAT, Generation, check_magic, generation_name, read_current
 from core.index.state import State, read_state
 
@@ -63,8 +64,11 @@ def describe(root: Path) -> Description:
             "CURRENT names a generation that is missing", path=path, fix="restore it from a copy, or build again"
         )
     generation = Generation.from_bytes(path.read_bytes(), path)
-    path = root / f"spaces/{generation.primary.space}/space.json"
+    name = f"spaces/{generation.primary.space}/space.json"
+    path = root / name
     try:
+        if fs.digest(path) != generation.files.get(name):
+            raise ValueError("sha256 differs")
         space = json.loads(path.read_bytes())
         space.pop("canaries", None)
     except (OSError, ValueError, AttributeError) as error:

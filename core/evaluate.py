@@ -11,6 +11,8 @@ from core.errors import UsageError
 from core.runs import Run
 from core.types import Qrel, Query
 
+_DEEPEST = 10_000
+_MOST_RELEVANT = 10_000  # trec_eval keeps a counter for every level
 DEFAULT_METRICS = ("nDCG@10", "R@100", "RR@10")
 
 
@@ -43,6 +45,8 @@ def read_qrels(path: Path) -> list[Qrel]:
             parts = [parts[0], parts[2], parts[3]]
         try:
             query, document, relevance = parts
+            if abs(int(relevance)) > _MOST_RELEVANT:
+                raise ValueError("out of range")
             qrels.append(Qrel(query, document, int(relevance)))
         except ValueError as error:
             raise UsageError(f"line {number} is no judgement", path=path, fix=fix) from error
@@ -64,16 +68,32 @@ def find_qrels(folder: Path) -> Path:
 
 
 def parse_metrics(names: Sequence[str]) -> list[Any]:
-    """Raises UsageError for a name that ir-measures does not know."""
+    """Raises UsageError for a name that ir-measures does not know, or cannot compute here."""
     import ir_measures
 
+    fix = "e.g. nDCG@10, R@100, RR@10, AP, P@5"
+    if not names:
+        raise UsageError("no metric is named", fix=fix)
+    qrels = [ir_measures.Qrel("q", "a", 1), ir_measures.Qrel("q", "b", 0)]
+    run = [ir_measures.ScoredDoc("q", "b", 2.0), ir_measures.ScoredDoc("q", "a", 1.0)]
     measures = []
     for name in names:
         try:
-            measures.append(ir_measures.parse_measure(name))
-        except (ValueError, NameError, SyntaxError) as error:
-            raise UsageError(f"there is no metric {name!r}", fix="e.g. nDCG@10, R@100, RR@10, AP, P@5") from error
+            measure = ir_measures.parse_measure(name)
+            cutoff = measure.params.get("cutoff", 1)
+            if type(cutoff) is not int or not 1 <= cutoff <= _DEEPEST:  # trec_eval ends the process at @0
+                raise ValueError(f"the cut-off is none of 1 to {_DEEPEST}")
+            list(ir_measures.iter_calc([measure], qrels, run))
+        except Exception as error:  # parameters and missing packages are refused by asserts and whatever comes to pass
+            raise UsageError(f"there is no metric {name!r} that can be computed here", fix=fix) from error
+        measures.append(measure)
     return measures
+
+
+def depth_of(measures: Sequence[Any]) -> int:
+    """How many documents a ranking must have to be measured: the deepest cut-off, 1000 where a metric has none."""
+    cutoffs = [measure.params.get("cutoff") for measure in measures]
+    return max([100, *(int(cutoff) if cutoff else 1000 for cutoff in cutoffs)])
 
 
 def judged_queries(queries: Sequence[Query], qrels: Sequence[Qrel], path: Path) -> list[Query]:

@@ -52,5 +52,8 @@ def read_run(path: Path) -> Run:
 
 def decode_id(value: str, known: Sequence[str] | set[str]) -> str:
     """The id that `value` stands for: percent-decoded where that is known, else (a run of another tool) itself."""
-    decoded = unquote(value, errors="surrogatepass") if "%" in value else value
+    try:
+        decoded = unquote(value, errors="surrogatepass")
+    except UnicodeDecodeError:
+        return value
     return decoded if decoded in known else value

@@ -9,6 +9,11 @@ _HAN = re.compile(r"[㐀-䶿一-鿿豈-﫿\U00020000-\U0003ffff]")
 _LETTER = re.compile(r"[^\W\d_]")
 
 
+def encodable(text: str) -> str:
+    """`text` with a question mark for each lone surrogate (a shell's argument that was no UTF-8): as long as before."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
 def han_share(text: str) -> float:
     """The share of Han characters among the letters of `text`; 0 when it has no letters."""
     letters = len(_LETTER.findall(text))

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.options import Alpha, Depth, FusionName, IndexPath, Json, Mode, OtherModel, choose_fusion
 from cli.progress import progress
-from cli.render import emit_json, fields, note, number
+from cli.render import emit_json, fields, note, number, visible
+
+if TYPE_CHECKING:
+    from core.index.reader import Index
+    from core.pipeline.search import SearchSettings
+    from core.runs import Run
+    from core.types import Query
 
 
 def eval(
@@ -35,24 +42,17 @@ def eval(
 
     Example: samespace eval sample.index sample_corpus
     """
+    from core.evaluate import depth_of, find_qrels, judged_queries, parse_metrics, read_qrels
     from core.evaluate import evaluate as score_run
-    from core.evaluate import find_qrels, judged_queries, parse_metrics, read_qrels
-    from core.index.reader import open_index
-    from core.pipeline.search import Search, SearchSettings, documents_of, read_queries
+    from core.index.reader import reading
+    from core.pipeline.search import SearchSettings, read_queries
 
     names = metrics.replace(",", " ").split()
-    parse_metrics(names)
+    k = depth_of(parse_metrics(names))
     judgements = read_qrels(qrels or find_qrels(folder))
     queries = judged_queries(read_queries(folder / "queries.jsonl"), judgements, folder)
-    settings = SearchSettings(mode=mode, k=100, depth=depth, unit="document", **choose_fusion(fusion, alpha))  # type: ignore[arg-type]
-    opened = open_index(index)
-    ranked: dict[str, dict[str, float]] = {}
-    with progress() as bar:
-        search = Search(opened, settings, model)
-        bar.stage("eval", len(queries))
-        for query in queries:
-            ranked[query.id] = documents_of(search.search(query).hits)
-            bar.advance()
+    settings = SearchSettings(mode=mode, k=k, depth=depth, unit="document", **choose_fusion(fusion, alpha))  # type: ignore[arg-type]
+    opened, ranked = reading(index, lambda opened: (opened, _rank(opened, settings, model, queries)))
     known = {segment.document_ids()[row] for segment, row in opened.live_documents()}
     result = score_run(ranked, judgements, names, known)
     if run is not None:
@@ -78,3 +78,19 @@ def eval(
             fields([(f"{name} {id}", number(value)) for id, value in values.items()])
     if result.missing:
         note(f"{result.missing:,} judged documents are not in the index; they count as not found")
+        strange = next(qrel.document_id for qrel in judgements if qrel.document_id not in known)
+        note(f"  → one is {visible(strange)}; the index calls its documents e.g. {visible(min(known, default='-'))}")
+
+
+def _rank(opened: Index, settings: SearchSettings, model: str | None, queries: Sequence[Query]) -> Run:
+    """Document id -> score of its best chunk, by query."""
+    from core.pipeline.search import Search, documents_of
+
+    ranked: Run = {}
+    with progress() as bar:
+        search = Search(opened, settings, model)
+        bar.stage("eval", len(queries))
+        for query in queries:
+            ranked[query.id] = documents_of(search.search(query).hits)
+            bar.advance()
+    return ranked

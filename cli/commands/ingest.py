@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli.options import Json, NewModel, SourceName, Sources, Strict, To, Yes
 from cli.progress import progress
-from cli.render import emit_json, fields, note, visible, typed
+from cli.render import emit_json, fields, note, typed, visible
 from core.errors import AnswerIsNo
 
 if TYPE_CHECKING:

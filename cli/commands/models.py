@@ -41,7 +41,8 @@ def models(ctx: typer.Context, json: Json = False) -> None:
 
 @app.command()
 def show(
-    name: str = typer.Argument(metavar="NAME", help="A name of `samespace models`, a hub name, or a folder."), json: Json = False
+    name: str = typer.Argument(metavar="NAME", help="A name of `samespace models`, a hub name, or a folder."),
+    json: Json = False,
 ) -> None:
     """Show one model and the space it makes.
 

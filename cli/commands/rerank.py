@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 def rerank(
     index: IndexPath,
-    query: Annotated[
-        str | None, typer.Argument(metavar="QUERY", help="What you look for.", show_default=False)
-    ] = None,
+    query: Annotated[str | None, typer.Argument(metavar="QUERY", help="What you look for.", show_default=False)] = None,
     reranker: Annotated[
         str, typer.Option(help="maxsim (the index's own encoder), or a cross-encoder by hub name or folder.")
     ] = "maxsim",
@@ -38,7 +36,9 @@ def rerank(
         Path | None, typer.Option(metavar="FILE", help="Where the reranked run goes; else to stdout.")
     ] = None,
     k: K = 10,
-    candidates: Annotated[int, typer.Option(help="How many hits the own search gives the reranker.", min=1)] = 50,
+    candidates: Annotated[
+        int, typer.Option(help="How many hits the own search gives the reranker.", min=1, max=10_000)
+    ] = 50,
     mode: Mode = "hybrid",
     explain: Annotated[bool, typer.Option("--explain", help="Show every stage's score, rank and weight.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Show whole chunks.")] = False,
@@ -51,13 +51,18 @@ def rerank(
     from core.index.reader import reading
 
     if run is not None:
-        if queries is None or hits is not None or query is not None:
+        if queries is None or hits is not None or query is not None or json:
             raise UsageError(
-                "--run needs --queries and nothing else to rerank", fix="rerank INDEX --run in.trec --queries q.jsonl"
+                "--run needs --queries, and nothing else to rerank; its answer is a run, not --json",
+                fix="samespace rerank INDEX --run in.trec --queries q.jsonl --out out.trec",
             )
         chosen_run, chosen_queries = run, queries
         reading(index, lambda opened: _run(opened, reranker, chosen_run, chosen_queries, out, k))
         return
+    if queries is not None or out is not None:
+        raise UsageError(
+            "--queries and --out belong to --run", fix="samespace rerank INDEX --run in.trec --queries q.jsonl"
+        )
     given = _read(hits) if hits is not None else None
     if given is None and query is None:
         raise UsageError("there is no query", fix='samespace rerank INDEX "what you look for", or --hits, or --run')
@@ -127,10 +132,13 @@ def _run(opened: Index, name: str, run: Path, queries: Path, out: Path | None, k
     from core.pipeline.rerank import open_reranker, read_run_hits
     from core.pipeline.rerank import rerank as rerank_hits
     from core.pipeline.search import documents_of, read_queries
-    from core.runs import decode_id, encode_id, read_run, run_lines
+    from core.runs import decode_id, read_run, run_lines
 
     ranked = read_run(run)
-    asked = [query for query in read_queries(queries) if encode_id(query.id) in ranked]
+    all_queries = read_queries(queries)
+    ids = {query.id for query in all_queries}
+    ranked = {decode_id(id, ids): documents for id, documents in ranked.items()}
+    asked = [query for query in all_queries if query.id in ranked]
     if not asked:
         raise UsageError(
             "no query of the run is in --queries", path=queries, fix="check that the two files belong together"
@@ -141,7 +149,7 @@ def _run(opened: Index, name: str, run: Path, queries: Path, out: Path | None, k
     with progress() as bar:
         bar.stage("rerank", len(asked))
         for query in asked:
-            pairs = [(decode_id(document, known), score) for document, score in ranked[encode_id(query.id)].items()]
+            pairs = [(decode_id(document, known), score) for document, score in ranked[query.id].items()]
             pairs.sort(key=lambda pair: (-pair[1], pair[0]))
             best = documents_of(rerank_hits(model, query.text, read_run_hits(opened, pairs)))
             lines += list(

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 def search(
     index: IndexPath,
-    query: Annotated[
-        str | None, typer.Argument(metavar="QUERY", help="What you look for.", show_default=False)
-    ] = None,
+    query: Annotated[str | None, typer.Argument(metavar="QUERY", help="What you look for.", show_default=False)] = None,
     k: K = 10,
     mode: Mode = "hybrid",
     fusion: FusionName = "auto",
@@ -111,9 +109,11 @@ def _batch(
     from core.runs import run_lines
     from core.types import Query
 
-    asked = read_queries(queries) if queries else [Query("1", query or "")]
-    if settings.unit == "chunk" and run is not None:
+    if settings.unit == "chunk" and (run is not None or not json):
         raise UsageError("a run ranks documents", fix="leave --unit out, or use --json for chunks")
+    if json and str(run) == "-":
+        raise UsageError("--json and --run - both want stdout", fix="name a file with --run")
+    asked = read_queries(queries) if queries else [Query("1", query or "")]
     tag = f"samespace-{settings.mode}"
     lines: list[str] = []
     found: list[dict[str, object]] = []

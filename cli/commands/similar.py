@@ -25,14 +25,14 @@ def similar(
     Example: samespace similar "the bank of the river" "the bank that lends money" "otters dig"
     """
     from core.config import open_encoder
-    from core.index.reader import open_index
+    from core.index.reader import reading
     from core.pipeline.spaces import read_space
     from core.similar import similar as compare_texts
     from core.space.verify import guard
 
     with waiting("loading the model"):
         if index is not None:
-            record = read_space(open_index(index))
+            record = reading(index, read_space)
             encoder = open_encoder(record.model)
             guard(record, encoder, path=str(index), short=True)
         else:

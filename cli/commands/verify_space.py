@@ -13,12 +13,11 @@ def verify_space(index: IndexPath, model: OtherModel = None, json: Json = False)
     Example: samespace verify-space sample.index
     """
     from core.config import open_encoder
-    from core.index.reader import open_index
+    from core.index.reader import reading
     from core.pipeline.spaces import read_space
     from core.space.verify import examine, mismatch
 
-    opened = open_index(index)
-    record = read_space(opened)
+    record = reading(index, read_space)
     with waiting("embedding the canaries"):
         encoder = open_encoder(model or record.model)
         verdict = examine(record, encoder)

@@ -17,6 +17,7 @@ from core.encoders.hub import locate
 from core.encoders.model_folder import ModelFolder
 from core.errors import MissingError, SpaceMismatchError
 from core.space.identity import Space
+from core.text import encodable
 from core.types import Side
 
 
@@ -84,14 +85,19 @@ class SentenceTransformersEncoder:
         if not texts:
             return np.zeros((0, self.space.dimension), dtype=np.float32)
         vectors = self._loaded.encode(
-            list(texts), prompt=self._prompt(side), batch_size=32, show_progress_bar=False, convert_to_numpy=True
+            list(map(encodable, texts)),
+            prompt=self._prompt(side),
+            batch_size=32,
+            show_progress_bar=False,
+            convert_to_numpy=True,
         )
         return np.ascontiguousarray(vectors, dtype=np.float32)
 
     def token_vectors(self, texts: Sequence[str], side: Side) -> list[NDArray[np.float32]]:
         prompt = self._prompt(side)
+        texts = list(map(encodable, texts))
         outputs = self._loaded.encode(
-            list(texts), prompt=prompt, batch_size=32, show_progress_bar=False, output_value="token_embeddings"
+            texts, prompt=prompt, batch_size=32, show_progress_bar=False, output_value="token_embeddings"
         )
         vectors = []
         for text, output in zip(texts, outputs, strict=True):
@@ -124,11 +130,11 @@ class SentenceTransformersEncoder:
         return tokenizer
 
     def token_starts(self, text: str) -> NDArray[np.int64]:
-        offsets = self._tokenizer.encode(text, add_special_tokens=False).offsets
+        offsets = self._tokenizer.encode(encodable(text), add_special_tokens=False).offsets
         return np.array([start for start, _ in offsets], dtype=np.int64)
 
     def count_tokens(self, text: str, side: Side) -> int:
-        return len(self._tokenizer.encode((self._prompt(side) or "") + text))
+        return len(self._tokenizer.encode((self._prompt(side) or "") + encodable(text)))
 
     @property
     def folder(self) -> Path:

@@ -66,8 +66,10 @@ def read_hits(text: str, index: Index) -> tuple[str, list[Hit]]:
     try:
         value = json.loads(text)
         query = str(value.get("query", ""))
-        wanted = [(hit["document"], int(hit["ordinal"]), float(hit["score"])) for hit in value["hits"]]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        wanted = [(str(hit["document"]), int(hit["ordinal"]), float(hit["score"])) for hit in value["hits"]]
+        if not all(math.isfinite(score) for _, _, score in wanted):
+            raise ValueError("a score is no number")
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise UsageError("these are no hits: not the output of `search --json`", fix=fix) from error
     places = locate_chunks(index, {document for document, _, _ in wanted})
     hits = []

@@ -9,12 +9,13 @@ from typing import Literal
 
 from core.config import open_encoder
 from core.encoders import Encoder
-from core.errors import FormatError, UsageError
+from core.errors import UsageError
 from core.fusion import DEFAULT_ALPHA, FUSIONS, Fused, Lists
 from core.index.reader import Index
 from core.lexical import ANALYZERS, Analyzer
 from core.lexical.bm25 import Bm25
 from core.lexical.postings import Postings
+from core.pipeline.analyzers import check_analyzer
 from core.pipeline.hits import make_hit
 from core.pipeline.spaces import read_space
 from core.pipeline.vectors import VectorSide
@@ -81,7 +82,7 @@ class Search:
             self._vectors = VectorSide(index, record, self.encoder)
         if settings.mode != "dense":
             self._analyzer: Analyzer = ANALYZERS.load(index.generation.settings["analyzer"]["name"])()
-            _check_analyzer(self._analyzer, index)
+            check_analyzer(self._analyzer, index)
             segments = index.segments
             self._bm25 = Bm25([Postings(segment.lexical) for segment in segments], [s.live for s in segments])
 
@@ -139,17 +140,6 @@ def _ranks(scores: dict[Key, float]) -> dict[Key, int]:
     return {key: rank for rank, key in enumerate(sorted(scores, key=lambda key: (-scores[key], key)), start=1)}
 
 
-def _check_analyzer(analyzer: Analyzer, index: Index) -> None:
-    """Words cut one way at indexing and another way at the query would silently not meet."""
-    if analyzer.identity != index.view.analyzer:
-        raise FormatError(
-            f"this index cut its words with another version of the analyzer ({index.view.analyzer}; "
-            f"this samespace has {analyzer.identity})",
-            path=index.root,
-            fix="build another index with this version, or search with --mode dense",
-        )
-
-
 def read_queries(path: Path) -> list[Query]:
     """Queries of a JSON-lines file, `{"_id": …, "text": …}` a line, in its order.
 
@@ -166,11 +156,12 @@ def read_queries(path: Path) -> list[Query]:
         try:
             value = json.loads(line)
             query = Query(str(value["_id"]), value["text"])
-            if not isinstance(query.text, str) or query.id in queries:
-                raise ValueError("the same _id stands twice" if query.id in queries else "text is not a string")
-        except (ValueError, KeyError, TypeError) as error:
+            if not isinstance(query.text, str) or not query.id or query.id in queries:
+                raise ValueError("the same _id stands twice" if query.id in queries else "no _id, or text is no string")
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else error
             raise UsageError(
-                f"line {number} is no query ({error})", path=path, fix='a line each: {"_id": "q1", "text": "…"}'
+                f"line {number} is no query ({what})", path=path, fix='a line each: {"_id": "q1", "text": "…"}'
             ) from error
         queries[query.id] = query
     if not queries:

@@ -11,6 +11,7 @@ import numpy as np
 from core.config import find_model
 from core.encoders.hub import locate
 from core.errors import MissingError
+from core.text import encodable
 
 
 class CrossEncoderReranker:
@@ -44,6 +45,6 @@ class CrossEncoderReranker:
             )
 
     def score(self, query: str, passages: Sequence[str]) -> list[float]:
-        pairs = [(query, passage) for passage in passages]
+        pairs = [(encodable(query), encodable(passage)) for passage in passages]
         scores = self._model.predict(pairs, show_progress_bar=False, convert_to_numpy=True)
         return [float(value) for value in np.asarray(scores, dtype=np.float64).reshape(-1)]

@@ -1,0 +1,142 @@
+"""A generation being put together: the published one, what is staged, and the files that are new."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from core.chunkers import ChunkSettings
+from core.errors import UsageError
+from core.index.columns import Table, concatenate, write_columns
+from core.index.generation import Generation, Segment, View
+from core.index.reader import Index
+from core.index.staging import Staging
+from core.index.state import State
+from core.index.writer import NewFile, carry_over, next_number, now
+from core.lexical import ANALYZERS, Analyzer
+from core.lexical.postings import count
+from core.pipeline.analyzers import check_analyzer
+from core.pipeline.chunk import read_chunks
+from core.pipeline.ledger import read_documents
+from core.pipeline.spaces import read_space, space_files, staged_space
+from core.space.identity import Space
+from core.space.record import SpaceRecord
+from core.version import VERSION
+
+DEFAULT_ANALYZER = "mixed"
+
+
+class Draft:
+    """What `index` will publish. `new_files` and `recall` (of new graphs) fill as parts are added."""
+
+    def __init__(self, staging: Staging, state: State | None, base: Index | None):
+        """Raises UsageError when the stages before are not through, FormatError when words are cut differently now."""
+        self._staging, self._state, self._base = staging, state, base
+        self._analyzer: Analyzer = ANALYZERS.load(DEFAULT_ANALYZER)()
+        self._number = next_number(staging.root)
+        self._segments = list(base.generation.segments) if base else []
+        self._dead = {name: set(rows) for name, rows in (base.generation.dead if base else {}).items()}
+        for name, rows in (state.dead if state else {}).items():
+            self._dead.setdefault(name, set()).update(rows)
+        self.new_files: list[NewFile] = []
+        self.recall: dict[str, float] = {}
+        self._record = read_space(base) if base else self._staged_record()
+        self._view = base.view if base else self._first_view()
+        if base is not None:
+            check_analyzer(self._analyzer, base)
+
+    def _staged_record(self) -> SpaceRecord:
+        """The space of an index that has published nothing yet, its files to be published with the first generation."""
+        root = self._staging.root
+        if self._state is None or not self._state.documents:
+            raise UsageError(
+                "there are no documents to publish",
+                path=root,
+                fix=f"samespace ingest FOLDER --to {root}; with --json it says why files were left out",
+            )
+        record = staged_space(self._staging)
+        if record is None or "chunker" not in self._state.settings:
+            raise self._not_through("embed" if "chunker" in self._state.settings else "chunk")
+        names = space_files(record.space.id)
+        self.new_files += [NewFile(names[0], self._staging.path("space.json"))]
+        self.new_files += [NewFile(names[1], self._staging.path("canaries"))]
+        return record
+
+    def _not_through(self, stage: str) -> UsageError:
+        root = self._staging.root
+        return UsageError(
+            f"the staged documents are not through `{stage}` yet", path=root, fix=f"samespace {stage} {root}"
+        )
+
+    def _first_view(self) -> View:
+        assert self._state is not None
+        settings = ChunkSettings.from_json(self._state.settings["chunker"])
+        tokenizer = Space.from_json(self._state.space).tokenizer
+        return View(settings.id(tokenizer), self._analyzer.identity, self._record.space.id)
+
+    def add_staged(self) -> None:
+        """The staged tables as a new segment, with its postings. Raises UsageError when one is missing or out of date."""
+        if self._state is None or not self._state.documents:
+            return
+        staging = self._staging
+        documents_table = staging.table("documents")
+        chunks = staging.table("chunks", made_from=staging.digest("documents"))
+        if documents_table is None or chunks is None:
+            raise self._not_through("chunk")
+        vectors = staging.table("vectors", made_from=staging.digest("chunks"))
+        if vectors is None or vectors.meta.get("space") != self._view.space:
+            raise self._not_through("embed")
+        documents = list(read_documents(documents_table))
+        pieces = list(read_chunks(chunks, documents))
+        postings = count(self._analyzer, (f"{piece.context}\n{piece.text}" for piece in pieces))
+        segment = Segment(f"{self._number:06d}", len(documents), len(pieces))
+        names = segment.files(self._view)
+        self._segments.append(segment)
+        self.new_files += [NewFile(names[table], staging.path(table)) for table in ("documents", "chunks", "vectors")]
+        self.new_files.append(NewFile(names["lexical"], concatenate(write_columns(postings))))
+
+    def add_graphs(self, scratch: Path) -> None:
+        """A graph for every segment that has none yet, built in `scratch` and read back before it gets its name."""
+        from core.vectors.hnsw import build_graph
+
+        readers = {reader.segment.name: reader for reader in self._base.segments} if self._base else {}
+        for segment in self._alive():
+            name = segment.graph(self._view)
+            if self._base and name in self._base.generation.files:
+                continue
+            reader = readers.get(segment.name)
+            table = reader.vectors if reader else Table(self._staging.path("vectors"))
+            path = scratch / f"{segment.name}.hnsw"
+            self.recall[segment.name] = build_graph(table.array("vectors", "<f4", 2), self._record.metric, path)
+            self.new_files.append(NewFile(name, path.read_bytes()))
+
+    def _alive(self) -> list[Segment]:
+        """The segments of which something lives; the others are left behind."""
+        return [s for s in self._segments if len(self._dead.get(s.name, ())) < s.documents]
+
+    def generation(self, method: str) -> Generation:
+        """The generation as `publish` takes it: its new files have no digests yet."""
+        base = self._base.generation if self._base else None
+        source: Any = self._state or base
+        segments = self._alive()
+        needed = {name for segment in segments for name in segment.files(self._view).values()}
+        needed |= set(space_files(self._view.space))
+        if method == "hnsw":
+            needed |= {segment.graph(self._view) for segment in segments}
+        return Generation(
+            generation=self._number,
+            parent=base.generation if base else 0,
+            created=now(),
+            tool=VERSION,
+            sources=tuple(source.sources),
+            model=dict(source.model),
+            settings={
+                "chunker": dict(source.settings["chunker"]),
+                "analyzer": self._analyzer.settings,
+                "ann": {"name": method},
+            },
+            views=(self._view,),
+            segments=tuple(segments),
+            dead={s.name: tuple(sorted(self._dead[s.name])) for s in segments if self._dead.get(s.name)},
+            files=carry_over(base.files if base else {}, needed),
+        )

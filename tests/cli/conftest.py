@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from shell import ROOT, ok, put
+
+NOTES: dict[str, str | bytes] = {
+    "river.md": "# The river bank\n\nOtters dig their holes along the bank of the river.\n",
+    "money.txt": "A bank lends money and pays interest on savings.\n",
+    "银行.txt": "银行的利率上周又下调了。存款的人并不高兴。\n",
+    "sub/茶.md": "# 龙井茶\n\n龙井茶用八十度的水泡，三分钟就好。\n",
+    "with space.txt": "Snow fell on the mountain all night.\n",
+    "long.txt": "\n\n".join(f"Paragraph {n} tells of the lighthouse keeper and his {n} lamps. " * 4 for n in range(40)),
+}
+
+
+@pytest.fixture(scope="session")
+def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of six documents; `long.txt` makes several chunks."""
+    return put(tmp_path_factory.mktemp("corpus") / "notes", NOTES)
+
+
+@pytest.fixture(scope="session")
+def built_index(notes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    index = tmp_path_factory.mktemp("built") / "notes.index"
+    ok("build", notes, "--to", index, "--model", "hashing")
+    return index
+
+
+@pytest.fixture
+def index(built_index: Path, tmp_path: Path) -> Path:
+    """An index of `notes` by the hashing model, for this test alone."""
+    return Path(shutil.copytree(built_index, tmp_path / "notes.index"))
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `sample_corpus` and its index by minilm, `sample.index`: where the examples are typed."""
+    folder = tmp_path_factory.mktemp("sample")
+    (folder / "sample_corpus").symlink_to(ROOT / "sample_corpus")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        ok("build", "sample_corpus", "--to", "sample.index")
+    return folder
