@@ -11,7 +11,7 @@ def info(index: IndexPath, json: Json = False) -> None:
 
     Example: samespace info sample.index
     """
-    from core.describe import describe
+    from core.info import info as describe
 
     described = describe(index)
     value = described.to_json()

@@ -15,12 +15,13 @@ def verify_space(index: IndexPath, model: OtherModel = None, json: Json = False)
     from core.config import open_encoder
     from core.index.reader import reading
     from core.pipeline.spaces import read_space
-    from core.space.verify import examine, mismatch
+    from core.space.verify import mismatch
+    from core.space.verify import verify_space as verify
 
     record = reading(index, read_space)
     with waiting("embedding the canaries"):
         encoder = open_encoder(model or record.model)
-        verdict = examine(record, encoder)
+        verdict = verify(record, encoder)
     if json and verdict.accepted:
         emit_json(
             "verify-space",

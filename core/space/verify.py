@@ -86,7 +86,7 @@ class Verdict:
         }
 
 
-def examine(
+def verify_space(
     record: SpaceRecord, encoder: Encoder, *, short: bool = False, sides: tuple[Side, ...] = ("query", "passage")
 ) -> Verdict:
     """Compare `encoder` with the space on record. `short` asks only the few short canaries that ride with a query."""
@@ -109,7 +109,7 @@ def guard(
     sides: tuple[Side, ...] = ("query", "passage"),
 ) -> Verdict:
     """The verdict when it is accepted. Raises SpaceMismatchError with what differs and what to do."""
-    verdict = examine(record, encoder, short=short, sides=sides)
+    verdict = verify_space(record, encoder, short=short, sides=sides)
     if not verdict.accepted:
         raise mismatch(verdict, record, path)
     return verdict

@@ -97,7 +97,7 @@ def check(root: Path, name: str, answers: Seen, needed: list[str]) -> str:
         allowed = (CorruptError, NoIndexError, FormatError) if name in TOP else (CorruptError,)
         if name.startswith("generations/"):
             allowed = (CorruptError, FormatError)
-        assert type(error) in allowed, error
+        assert isinstance(error, allowed), error
         assert error.path
         assert error.fix
         return type(error).__name__

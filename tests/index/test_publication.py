@@ -10,7 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from handmade import FIRST, SECOND, Seen, all_files, at_step, built, published_files, put, seen, seen_or_nothing, steps_of
+from handmade import (
+    FIRST,
+    SECOND,
+    Seen,
+    all_files,
+    at_step,
+    built,
+    published_files,
+    put,
+    seen,
+    seen_or_nothing,
+    steps_of,
+)
 
 from core.errors import StorageError
 from core.index import fs

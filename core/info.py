@@ -13,7 +13,7 @@ from core.index.state import State, read_state
 
 
 @dataclass(frozen=True, slots=True)
-class Description:
+class Info:
     """`generation` is None when nothing is published; `space` is the identity; sizes in bytes."""
 
     root: Path
@@ -43,7 +43,7 @@ class Description:
         }
 
 
-def describe(root: Path) -> Description:
+def info(root: Path) -> Info:
     """What the index at `root` says of itself. Raises NoIndexError, CorruptError, FormatError."""
     import json
 
@@ -57,7 +57,7 @@ def describe(root: Path) -> Description:
                 path=root,
                 fix=f"samespace build FOLDER --to {root}",
             )
-        return Description(root, None, staged, {"identity": dict(staged.space), "model": dict(staged.model)}, 0)
+        return Info(root, None, staged, {"identity": dict(staged.space), "model": dict(staged.model)}, 0)
     path = root / generation_name(number)
     if not path.is_file():
         raise CorruptError(
@@ -75,4 +75,4 @@ def describe(root: Path) -> Description:
         raise CorruptError(
             "the record of the space is missing or damaged", path=path, fix=f"samespace check {root} lists all damage"
         ) from error
-    return Description(root, generation, staged, space, sum(digest.size for digest in generation.files.values()))
+    return Info(root, generation, staged, space, sum(digest.size for digest in generation.files.values()))
