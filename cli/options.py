@@ -22,7 +22,7 @@ To = Annotated[Path, typer.Option("--to", metavar="INDEX", help="The index direc
 Sources = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="SOURCE",
+        metavar="SOURCE...",
         help="Files or folders to read. None: every source the index knows.",
         show_default=False,
     ),

@@ -13,7 +13,7 @@ from cli.waiting import waiting
 
 
 def similar(
-    texts: Annotated[list[str], typer.Argument(metavar="TEXT", help="The texts to compare.", show_default=False)],
+    texts: Annotated[list[str], typer.Argument(metavar="TEXT...", help="The texts to compare.", show_default=False)],
     index: Annotated[Path | None, typer.Option(metavar="INDEX", help="Use this index's model.")] = None,
     model: Annotated[str, typer.Option(metavar="NAME", help="The model, where no index is named.")] = "auto",
     query: Annotated[bool, typer.Option("--query", help="Embed them as queries; else as passages.")] = False,

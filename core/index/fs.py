@@ -142,7 +142,7 @@ def lock(path: Path) -> Iterator[None]:
     Raises LockedError with who holds it; OSError when the file cannot be opened for writing.
     """
     on_step("lock", path)
-    with path.open("a+", encoding="utf-8") as file:
+    with path.open("a+", encoding="utf-8", errors="replace") as file:
         try:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from core.canonical import canonical
 from core.encoders import Encoder, Model
-from core.errors import CorruptError
+from core.errors import BackendError, CorruptError
 from core.index.columns import Column, Table
 from core.space.canaries import TOLERANCE, Canaries, canary_texts, embed_canaries
 from core.space.identity import Space
@@ -46,8 +48,18 @@ class SpaceRecord:
 
 
 def record_space(encoder: Encoder) -> SpaceRecord:
-    """The record of a new index's space: the encoder embeds every canary, both ways."""
+    """The record of a new index's space: the encoder embeds every canary, both ways.
+
+    Raises BackendError for vectors that are no numbers or not of the space's dimension: no model would agree with them.
+    """
     canaries = embed_canaries(encoder, canary_texts(encoder.space.max_tokens))
+    wanted = (len(canaries.texts), encoder.space.dimension)
+    for vectors in (canaries.query, canaries.passage):
+        if vectors.shape != wanted or not np.isfinite(vectors).all():
+            raise BackendError(
+                f"the model {encoder.model.name!r} gave vectors that are no numbers or not of {wanted[1]} dimensions",
+                fix="check the model's files, or choose another model; nothing was recorded",
+            )
     return SpaceRecord(encoder.space, encoder.metric, encoder.model, encoder.runtime(), TOLERANCE, canaries)
 
 
@@ -68,7 +80,7 @@ def read_record(data: bytes, table: Table, path: str) -> SpaceRecord:
             float(value["tolerance"]),
             Canaries(texts, query, passage),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CorruptError(
             f"the record of the space is damaged ({error})", path=path, fix="restore it from a copy"
         ) from error

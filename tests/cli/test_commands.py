@@ -135,7 +135,8 @@ class TestSearch:
 
     @pytest.mark.parametrize("mode", ["hybrid", "dense", "lexical"])
     @pytest.mark.parametrize(
-        ("query", "document"), [("otters", "notes/river.md"), ("银行利率", "notes/银行.txt"), ("龙井茶", "notes/sub/茶.md")]
+        ("query", "document"),
+        [("otters", "notes/river.md"), ("银行利率", "notes/银行.txt"), ("龙井茶", "notes/sub/茶.md")],
     )
     def test_modes_find_english_and_chinese(self, index: Path, mode: str, query: str, document: str) -> None:
         done = ok("search", index, query, "--mode", mode, "--json")

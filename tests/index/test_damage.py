@@ -100,7 +100,7 @@ def check(root: Path, name: str, answers: Seen, needed: list[str]) -> str:
         assert isinstance(error, allowed), error
         assert error.path
         assert error.fix
-        return type(error).__name__
+        return "damaged" if isinstance(error, CorruptError) else "refused"
     assert found == answers, f"a wrong answer: {name}"
     return "the same answers"
 
@@ -150,7 +150,7 @@ def test_every_bit_of_the_small_files(whole: Path, answers: Seen, name: str, roo
         damaged[bit // 8] ^= 1 << bit % 8
         path.write_bytes(damaged)
         said.add(check(root, path.relative_to(root).as_posix(), answers, needed(whole)))
-    assert "CorruptError" in said
+    assert "damaged" in said
     assert "the same answers" not in said
 
 

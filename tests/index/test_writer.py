@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,8 +36,9 @@ def root(tmp_path: Path, source: Path) -> Path:
 # The lock
 
 
-def holder(root: Path) -> tuple[int, int]:
-    """A child that holds the lock until it is killed: its process id, and a pipe's end to close afterwards."""
+@contextlib.contextmanager
+def holder(root: Path) -> Iterator[int]:
+    """A child that holds the lock until it is killed: its process id."""
     ready, done = os.pipe()
 
     def hold() -> None:
@@ -44,24 +47,24 @@ def holder(root: Path) -> tuple[int, int]:
             signal.pause()
 
     child = fork(hold)
-    assert os.read(ready, 1) == b"x"
-    os.close(done)
-    return child, ready
+    try:
+        assert os.read(ready, 1) == b"x"
+        yield child
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.close(ready)
+        os.close(done)
+        assert ended_by(child) == signal.SIGKILL
 
 
 def test_a_second_writer_is_told_who_the_first_is(root: Path, source: Path) -> None:
-    child, pipe = holder(root)
-    try:
-        before = seen(root)
+    before = seen(root)
+    with holder(root) as child:
         for work in (lambda: built(root, source), lambda: ingest(root, [str(source)])):
             with pytest.raises(LockedError, match=rf"process {child} on .+, since \d{{4}}-") as caught:
                 work()
             assert caught.value.path == str(root)
         assert seen(root) == before  # searching works meanwhile
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.close(pipe)
-    assert ended_by(child) == signal.SIGKILL
     put(source, SECOND)
     assert built(root).index.published  # the kernel has freed the lock
 
@@ -100,15 +103,12 @@ def test_a_block_inside_a_block_frees_nothing(root: Path) -> None:
         assert str(os.getpid()) in (root / "LOCK").read_text()
 
 
-def test_a_lock_file_that_says_nonsense(root: Path) -> None:
-    child, pipe = holder(root)
-    for nonsense in (b"nonsense", b"\xff\xfe", b"{}", b""):
+@pytest.mark.parametrize("nonsense", [b"nonsense", b"\xff\xfe", b"{}", b""])
+def test_a_lock_file_that_says_nonsense(root: Path, nonsense: bytes) -> None:
+    with holder(root):
         (root / "LOCK").write_bytes(nonsense)
         with pytest.raises(LockedError, match="has not said which"), writing(root):
             pass
-    os.kill(child, signal.SIGKILL)
-    os.close(pipe)
-    assert ended_by(child) == signal.SIGKILL
 
 
 # Numbers
