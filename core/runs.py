@@ -19,7 +19,7 @@ Run = dict[str, dict[str, float]]  # query id -> document id -> score
 def run_lines(query_id: str, ranked: Mapping[str, float], tag: str) -> Iterable[str]:
     """The lines of one query, best first. `ranked` is in order already."""
     for rank, (document, score) in enumerate(ranked.items(), start=1):
-        yield f"{encode_id(query_id)} Q0 {encode_id(document)} {rank} {score:.6f} {tag}"
+        yield f"{encode_id(query_id)} Q0 {encode_id(document)} {rank} {score:.6f} {encode_id(tag)}"
 
 
 def encode_id(value: str) -> str:

@@ -6,7 +6,11 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+# No test times a clock; and a contract's test runs in every class that inherits it, which hypothesis takes for a mistake.
+settings.register_profile("samespace", deadline=None, suppress_health_check=[HealthCheck.differing_executors])
+settings.load_profile("samespace")
 sys.path.append(str(Path(__file__).parent / "index"))  # handmade.py, for every suite that needs a small index
 _numbers = count()
 

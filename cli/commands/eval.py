@@ -13,6 +13,7 @@ from cli.progress import progress
 from cli.render import emit_json, fields, note, number, visible
 
 if TYPE_CHECKING:
+    from core.evaluate import Evaluation
     from core.index.reader import Index
     from core.pipeline.search import SearchSettings
     from core.runs import Run
@@ -72,14 +73,19 @@ def eval(
         }
         emit_json("eval", {**value, **({"per_query": dict(result.per_query)} if per_query else {})})
         return
+    _show(result, per_query)
+    if result.missing:
+        strange = next(qrel.document_id for qrel in judgements if qrel.document_id not in known)
+        note(f"  → one is {visible(strange)}; the index calls its documents e.g. {visible(min(known, default='-'))}")
+
+
+def _show(result: Evaluation, per_query: bool) -> None:
     fields([("queries", result.queries), *((name, number(value)) for name, value in result.mean.items())])
     if per_query:
         for name, values in result.per_query.items():
             fields([(f"{name} {id}", number(value)) for id, value in values.items()])
     if result.missing:
         note(f"{result.missing:,} judged documents are not in the index; they count as not found")
-        strange = next(qrel.document_id for qrel in judgements if qrel.document_id not in known)
-        note(f"  → one is {visible(strange)}; the index calls its documents e.g. {visible(min(known, default='-'))}")
 
 
 def _rank(opened: Index, settings: SearchSettings, model: str | None, queries: Sequence[Query]) -> Run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,8 @@ from core.errors import UsageError
 
 if TYPE_CHECKING:
     from core.index.reader import Index
-    from core.types import Hit
+    from core.runs import Run
+    from core.types import Hit, Query
 
 
 def rerank(
@@ -51,13 +53,13 @@ def rerank(
     from core.index.reader import reading
 
     if run is not None:
-        if queries is None or hits is not None or query is not None or json:
+        if queries is None or hits is not None or query is not None:
             raise UsageError(
-                "--run needs --queries, and nothing else to rerank; its answer is a run, not --json",
+                "--run needs --queries, and nothing else to rerank",
                 fix="samespace rerank INDEX --run in.trec --queries q.jsonl --out out.trec",
             )
-        chosen_run, chosen_queries = run, queries
-        reading(index, lambda opened: _run(opened, reranker, chosen_run, chosen_queries, out, k))
+        ranked, asked = _read_run(run, queries)
+        _show_run(index, reading(index, lambda opened: _run(opened, reranker, ranked, asked, k)), reranker, out, json)
         return
     if queries is not None or out is not None:
         raise UsageError(
@@ -126,16 +128,12 @@ def _hits(
         note("nothing to rerank")
 
 
-def _run(opened: Index, name: str, run: Path, queries: Path, out: Path | None, k: int) -> None:
-    from cli.files import write_lines
-    from cli.progress import progress
-    from core.pipeline.rerank import open_reranker, read_run_hits
-    from core.pipeline.rerank import rerank as rerank_hits
-    from core.pipeline.search import documents_of, read_queries
-    from core.runs import decode_id, read_run, run_lines
+def _read_run(run: Path, queries: Path) -> tuple[Run, list[Query]]:
+    """The run, and those of the queries that are in it."""
+    from core.pipeline.search import read_queries
+    from core.runs import decode_id, read_run
 
-    ranked = read_run(run)
-    all_queries = read_queries(queries)
+    ranked, all_queries = read_run(run), read_queries(queries)
     ids = {query.id for query in all_queries}
     ranked = {decode_id(id, ids): documents for id, documents in ranked.items()}
     asked = [query for query in all_queries if query.id in ranked]
@@ -143,22 +141,51 @@ def _run(opened: Index, name: str, run: Path, queries: Path, out: Path | None, k
         raise UsageError(
             "no query of the run is in --queries", path=queries, fix="check that the two files belong together"
         )
+    return ranked, asked
+
+
+def _run(opened: Index, name: str, ranked: Run, asked: Sequence[Query], k: int) -> dict[str, list[Hit]]:
+    """The reranked hits by query, the best chunk of each document."""
+    from cli.progress import progress
+    from core.pipeline.rerank import open_reranker, read_run_hits
+    from core.pipeline.rerank import rerank as rerank_hits
+    from core.runs import decode_id
+
     known = {segment.document_ids()[row] for segment, row in opened.live_documents()}
     model = open_reranker(name, opened)
-    lines: list[str] = []
+    found: dict[str, list[Hit]] = {}
     with progress() as bar:
         bar.stage("rerank", len(asked))
         for query in asked:
             pairs = [(decode_id(document, known), score) for document, score in ranked[query.id].items()]
             pairs.sort(key=lambda pair: (-pair[1], pair[0]))
-            best = documents_of(rerank_hits(model, query.text, read_run_hits(opened, pairs)))
-            lines += list(
-                run_lines(query.id, dict(list(best.items())[:k]), f"samespace-{model.name.replace('/', '-')}")
-            )
+            best: dict[str, Hit] = {}
+            for hit in rerank_hits(model, query.text, read_run_hits(opened, pairs)):
+                best.setdefault(hit.chunk.document_id, hit)
+            found[query.id] = list(best.values())[:k]
             bar.advance()
+    return found
+
+
+def _show_run(index: Path, found: dict[str, list[Hit]], name: str, out: Path | None, json: bool) -> None:
+    from cli.files import write_lines
+    from core.runs import run_lines
+
+    tag = f"samespace-{name.replace('/', '-')}"
+    lines = [
+        line
+        for id, hits in found.items()
+        for line in run_lines(id, {hit.chunk.document_id: hit.score for hit in hits}, tag)
+    ]
     if out is not None and str(out) != "-":
         write_lines(out, lines)
-        note(f"{len(asked):,} queries, {len(lines):,} lines → {out}")
-    else:
+        note(f"{len(found):,} queries, {len(lines):,} lines → {out}")
+    if json:
+        value = [
+            {"id": id, "hits": [hit_json(rank, hit) for rank, hit in enumerate(hits, start=1)]}
+            for id, hits in found.items()
+        ]
+        emit_json("rerank", {"index": str(index), "reranker": name, "queries": value})
+    elif out is None or str(out) == "-":
         for line in lines:
             say(line)

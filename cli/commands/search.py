@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,8 @@ from core.errors import UsageError
 
 if TYPE_CHECKING:
     from core.index.reader import Index
-    from core.pipeline.search import SearchSettings
+    from core.pipeline.search import SearchResult, SearchSettings
+    from core.types import Query
 
 
 def search(
@@ -43,7 +45,8 @@ def search(
     Example: samespace search sample.index "where do otters dig along the bank"
     """
     from core.index.reader import reading
-    from core.pipeline.search import SearchSettings
+    from core.pipeline.search import SearchSettings, read_queries
+    from core.types import Query
 
     if (query is None) == (queries is None):
         raise UsageError(
@@ -51,10 +54,15 @@ def search(
         )
     chosen = unit or ("document" if queries or run else "chunk")
     settings = SearchSettings(mode=mode, k=k, depth=depth, unit=chosen, **choose_fusion(fusion, alpha))  # type: ignore[arg-type]
-    if queries is not None or run is not None:
-        reading(index, lambda opened: _batch(opened, settings, model, query, queries, run, json))
-    else:
+    if queries is None and run is None:
         reading(index, lambda opened: _one(opened, settings, model, query or "", explain, full, json))
+        return
+    if settings.unit == "chunk" and (run is not None or not json):
+        raise UsageError("a run ranks documents", fix="leave --unit out, or use --json for chunks")
+    if json and str(run) == "-":
+        raise UsageError("--json and --run - both want stdout", fix="name a file with --run")
+    asked = read_queries(queries) if queries else [Query("1", query or "")]
+    _show_run(reading(index, lambda opened: _batch(opened, settings, model, asked)), f"samespace-{mode}", run, json)
 
 
 def _one(
@@ -95,43 +103,37 @@ def _one(
 
 
 def _batch(
-    opened: Index,
-    settings: SearchSettings,
-    model: str | None,
-    query: str | None,
-    queries: Path | None,
-    run: Path | None,
-    json: bool,
-) -> None:
-    from cli.files import write_lines
+    opened: Index, settings: SearchSettings, model: str | None, asked: Sequence[Query]
+) -> tuple[Index, list[SearchResult]]:
     from cli.progress import progress
-    from core.pipeline.search import Search, documents_of, read_queries
-    from core.runs import run_lines
-    from core.types import Query
+    from core.pipeline.search import Search
 
-    if settings.unit == "chunk" and (run is not None or not json):
-        raise UsageError("a run ranks documents", fix="leave --unit out, or use --json for chunks")
-    if json and str(run) == "-":
-        raise UsageError("--json and --run - both want stdout", fix="name a file with --run")
-    asked = read_queries(queries) if queries else [Query("1", query or "")]
-    tag = f"samespace-{settings.mode}"
-    lines: list[str] = []
-    found: list[dict[str, object]] = []
+    found = []
     with progress() as bar:
         search = Search(opened, settings, model)
         bar.stage("search", len(asked))
         for one in asked:
-            hits = search.search(one).hits
-            lines += run_lines(one.id, documents_of(hits), tag)
-            found.append(
-                {"id": one.id, "hits": [hit_json(rank, hit) for rank, hit in enumerate(hits, start=1)] if json else []}
-            )
+            found.append(search.search(one))
             bar.advance()
+    return opened, found
+
+
+def _show_run(batch: tuple[Index, list[SearchResult]], tag: str, run: Path | None, json: bool) -> None:
+    from cli.files import write_lines
+    from core.pipeline.search import documents_of
+    from core.runs import run_lines
+
+    opened, found = batch
+    lines = [line for one in found for line in run_lines(one.query.id, documents_of(one.hits), tag)]
     if run is not None and str(run) != "-":
         write_lines(run, lines)
-        note(f"{len(asked):,} queries, {len(lines):,} lines → {run}")
+        note(f"{len(found):,} queries, {len(lines):,} lines → {run}")
     if json:
-        emit_json("search", {"index": str(opened.root), "generation": opened.generation.generation, "queries": found})
+        value = [
+            {"id": one.query.id, "hits": [hit_json(rank, hit) for rank, hit in enumerate(one.hits, start=1)]}
+            for one in found
+        ]
+        emit_json("search", {"index": str(opened.root), "generation": opened.generation.generation, "queries": value})
     elif run is None or str(run) == "-":
         for line in lines:
             say(line)

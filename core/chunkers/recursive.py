@@ -22,10 +22,15 @@ _ABBREVIATIONS = (
     r"(?<!\bMr)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bvs)(?<!\bNo)(?<!\bcf)(?<!\bMrs)(?<!\be\.g)(?<!\bi\.e)(?<!\betc)"
 )
 # From the best boundary to the worst. A boundary lies where a match ends, so the mark stays with what it closes.
+# Runs of marks are tried from their first one only and never given back: a line of dots takes linear time.
 _BOUNDARIES = (
     re.compile(r"\n[^\S\n]*\n\s*|\n(?=#{1,6}\s)"),
     re.compile(r"\n\s*"),
-    re.compile(rf"(?:[。！？!?…]+|；){_CLOSING}\s*|{_ABBREVIATIONS}\.+{_CLOSING}\s+"),
+    re.compile(
+        rf"(?:(?<![!?])[!?]*+[。！？…][。！？!?…]*|；){_CLOSING}\s*"
+        rf"|(?<![!?])[!?]++{_CLOSING}+(?:\s+|(?=[^\x00-\x7f]))"  # not the ? within an address
+        rf"|(?<!\.){_ABBREVIATIONS}\.++{_CLOSING}\s+"
+    ),
     re.compile(rf"[，、：,;:]{_CLOSING}(?:\s+|(?<=[，、：])(?=\S))"),
     re.compile(r"\s+"),
 )

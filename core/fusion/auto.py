@@ -13,5 +13,9 @@ def fuse(lists: Lists) -> Fused:
     dense = lists.alpha * lists.dense_evidence if lists.dense else 0.0
     lexical = (1 - lists.alpha) * lists.lexical_evidence if lists.lexical else 0.0
     if not dense + lexical:
-        dense, lexical = lists.alpha, 1 - lists.alpha
+        # Neither side has evidence, or the one that has a list has no weight: a list alone stands, whatever its weight.
+        only = bool(lists.dense) != bool(lists.lexical)
+        dense, lexical = (
+            (float(bool(lists.dense)), float(bool(lists.lexical))) if only else (lists.alpha, 1 - lists.alpha)
+        )
     return combine(lists, dense / (dense + lexical), lexical / (dense + lexical))

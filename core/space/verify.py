@@ -56,6 +56,8 @@ class Verdict:
         if "dimension" in self.differences:
             return f"another space: {fields} differ; vectors of another length cannot be compared"
         evidence = f"canaries: mean cosine {a.mean_cosine:.3f}, worst distance {a.worst_distance:.2g} (allowed {a.tolerance:g})"
+        if a.worst_length > a.tolerance:
+            evidence += f", lengths differ by up to {a.worst_length:.2g} (allowed as much)"
         if not self.differences:
             return f"the identity is equal but the behaviour is not: the model answers differently from when it was recorded; {evidence}"
         return f"another space: {fields} differ; {evidence}"

@@ -220,6 +220,13 @@ class TestRuns:
         assert {row[5] for row in rows} == {"samespace-maxsim"}
         assert ok("rerank", index, "--run", tmp_path / "in.trec", "--queries", queries, "-k", 4).out == out.read_text()
 
+    def test_a_reranked_run_as_json(self, index: Path, queries: Path, tmp_path: Path) -> None:
+        ok("search", index, "--queries", queries, "--run", tmp_path / "in.trec")
+        done = ok("rerank", index, "--run", tmp_path / "in.trec", "--queries", queries, "-k", 2, "--json")
+        assert done.json["schema"] == "samespace/rerank/1"
+        assert [(query["id"], len(query["hits"])) for query in done.json["queries"]] == [("q1", 2), ("问 2", 2)]
+        assert done.json["queries"][0]["hits"][0]["document"] == "notes/river.md"
+
     def test_a_run_of_another_tool_may_hold_percent_signs(self, tmp_path: Path) -> None:
         folder = put(tmp_path / "n", {"100%25.txt": "snow in the hills", "a.txt": "sand"})
         ok("build", folder, "--to", tmp_path / "i", "--model", "hashing")

@@ -163,7 +163,8 @@ ATTACKS = {
         b"x" * 4,
     ),
     "a key twice, the same": file_of(
-        b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}', b"x"
+        b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}',
+        b"x",
     ),
     "a number of 10,000 digits": file_of(b'{"a":' + b"1" * 10_000 + b"}"),
     "no header": (0).to_bytes(8, "little") + b"{}",

@@ -97,9 +97,8 @@ def check(root: Path, name: str, answers: Seen, needed: list[str]) -> str:
         allowed = (CorruptError, NoIndexError, FormatError) if name in TOP else (CorruptError,)
         if name.startswith("generations/"):
             allowed = (CorruptError, FormatError)
-        assert isinstance(error, allowed), error
-        assert error.path
-        assert error.fix
+        complete = isinstance(error, allowed) and error.path and error.fix
+        assert complete, f"{name}: {error!r}"  # noqa: PT017 - some damage is harmless
         return "damaged" if isinstance(error, CorruptError) else "refused"
     assert found == answers, f"a wrong answer: {name}"
     return "the same answers"
@@ -113,7 +112,9 @@ def test_damage_to_any_file(whole: Path, answers: Seen, damage: str, tmp_path: P
             (root / name).write_bytes(b"x")
         DAMAGES[damage](root / name)
         said = check(root, name, answers, needed(whole))
-        harmless = name not in needed(whole) or (damage == "cut short" and name.endswith(".json") and name.count("/") < 2)
+        harmless = name not in needed(whole) or (
+            damage == "cut short" and name.endswith(".json") and name.count("/") < 2
+        )
         assert (said == "the same answers") == harmless, f"{damage} of {name}: {said}"  # a last line end is no loss
 
 
@@ -206,7 +207,8 @@ def test_an_unknown_feature_word_is_refused(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../../etc/passwd", "/etc/passwd", "documents/../../secret", "documents/..", "a//../b", "~/x", "a\\b", "x\n", ""]
+    "name",
+    ["../../etc/passwd", "/etc/passwd", "documents/../../secret", "documents/..", "a//../b", "~/x", "a\\b", "x\n", ""],
 )
 def test_a_generation_that_names_what_lies_outside(root: Path, name: str) -> None:
     files = generation(root).files
@@ -244,7 +246,9 @@ def test_copied_moved_and_renamed(root: Path, answers: Seen, tmp_path: Path, mon
     assert seen(tmp_path / "link") == answers
 
 
-def test_searching_a_read_only_index_changes_nothing(root: Path, answers: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_searching_a_read_only_index_changes_nothing(
+    root: Path, answers: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def never(step: str, path: Path) -> None:
         raise AssertionError(f"a reader did {step} to {path}")
 
@@ -260,7 +264,9 @@ def test_searching_a_read_only_index_changes_nothing(root: Path, answers: Seen, 
 
 
 @pytest.mark.parametrize("kind", ["a file in its way", "damaged", "of another kind"])
-def test_the_cache_is_never_needed(root: Path, answers: Seen, kind: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_never_needed(
+    root: Path, answers: Seen, kind: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if kind == "a file in its way":
         cache.parent.mkdir(parents=True, exist_ok=True)
         cache.write_bytes(b"")

@@ -44,7 +44,11 @@ def full() -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-FAILURES = {"exception": (fail, Failure), "Ctrl-C": (None, KeyboardInterrupt), "full disk": (full, (OSError, StorageError))}
+FAILURES = {
+    "exception": (fail, Failure),
+    "Ctrl-C": (None, KeyboardInterrupt),
+    "full disk": (full, (OSError, StorageError)),
+}
 
 
 @dataclass
@@ -123,7 +127,9 @@ def _fails_at(root: Path, number: int, act: Callable[[], None], error: type, mon
             index(root)
 
 
-def test_what_did_not_reach_the_disk_is_not_published(staged: Staged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_did_not_reach_the_disk_is_not_published(
+    staged: Staged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A short write that the system does not report (hnswlib's way, and NFS's)."""
     root = Path(shutil.copytree(staged.root, tmp_path / "short.index"))
 

@@ -125,7 +125,7 @@ def test_ingest_again_after_later_stages_makes_them_start_over(root: Path, sourc
     put(source, SECOND)
     ingest(root)
     for stage, word in ((embed, "chunk"), (index, "chunk")):
-        with pytest.raises(UsageError, match="cut|chunk") as caught:
+        with pytest.raises(UsageError, match=r"cut|chunk") as caught:
             stage(root)
         assert f"samespace {word}" in caught.value.fix
     chunk(root)
@@ -200,7 +200,9 @@ def _interrupted(work: Callable[[Path], object], root: Path, number: int) -> boo
     return False
 
 
-def test_an_ingest_cut_off_between_its_two_files_is_not_taken_for_whole(root: Path, source: Path, tmp_path: Path) -> None:
+def test_an_ingest_cut_off_between_its_two_files_is_not_taken_for_whole(
+    root: Path, source: Path, tmp_path: Path
+) -> None:
     """The staged documents are of today and what they replace of yesterday: going on would make a document live twice."""
     built(root, source)
     put(source, {"cat.md": "The cat again."})
@@ -268,7 +270,9 @@ def test_a_damaged_batch_is_embedded_again(root: Path, tmp_path: Path, monkeypat
 
 
 def test_the_same_text_is_embedded_once(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = put(tmp_path / "notes", {f"{n}/same.txt": "the very same text" for n in range(5)} | {"0/other.txt": "other"})
+    source = put(
+        tmp_path / "notes", {f"{n}/same.txt": "the very same text" for n in range(5)} | {"0/other.txt": "other"}
+    )
     spy = Spy().watch(monkeypatch)
     report = built(root, source).embed
     assert report is not None
@@ -414,7 +418,9 @@ def test_a_failed_record_keeps_its_old_version(root: Path, source: Path, given: 
 
 
 @pytest.mark.parametrize("what", ["sub", "sub/corpus.jsonl"])
-def test_what_cannot_be_opened_loses_nothing(root: Path, source: Path, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_opened_loses_nothing(
+    root: Path, source: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A folder or a file without permission (made by a patch: the superuser may open everything)."""
     put(source, {"sub/corpus.jsonl": jsonl(*RECORDS)})
     built(root, source)
@@ -440,7 +446,9 @@ def test_what_cannot_be_opened_loses_nothing(root: Path, source: Path, what: str
 
 
 @pytest.mark.parametrize("loss", ["missing", "emptied", "only what cannot be read"])
-def test_a_source_that_lost_everything_removes_nothing_unasked(root: Path, source: Path, tmp_path: Path, loss: str) -> None:
+def test_a_source_that_lost_everything_removes_nothing_unasked(
+    root: Path, source: Path, tmp_path: Path, loss: str
+) -> None:
     other = put(tmp_path / "other", {"stays.txt": "This one stays."})
     built(root, source, other)
     before = seen(root)

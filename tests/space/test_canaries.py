@@ -172,6 +172,10 @@ def test_what_is_no_record(record: SpaceRecord, tmp_path: Path, data: bytes) -> 
 
 def test_canaries_that_do_not_fit(record: SpaceRecord, tmp_path: Path) -> None:
     query, passage = record.canaries.query, record.canaries.passage
-    for columns in ({"query": query}, {"query": query[1:], "passage": passage}, {"query": query[:, 1:], "passage": passage[:, 1:]}):
+    for columns in (
+        {"query": query},
+        {"query": query[1:], "passage": passage},
+        {"query": query[:, 1:], "passage": passage[:, 1:]},
+    ):
         with pytest.raises(CorruptError):
             read_record(record.to_bytes(), table(columns, tmp_path), "space.json")  # type: ignore[arg-type]

@@ -99,7 +99,9 @@ def root(tmp_path: Path, source: Path) -> Path:
 
 
 @pytest.mark.parametrize("altered", ALTERED + ONLY_DOCUMENTS, ids=name)
-def test_embed_refuses_an_altered_model(root: Path, source: Path, altered: Embed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_embed_refuses_an_altered_model(
+    root: Path, source: Path, altered: Embed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = seen(root)
     put(source, SECOND)
     ingest(root)
@@ -119,7 +121,9 @@ def test_embed_refuses_an_altered_model(root: Path, source: Path, altered: Embed
 
 @pytest.mark.parametrize("altered", ALTERED, ids=name)
 @pytest.mark.parametrize("mode", ["dense", "hybrid"])
-def test_search_refuses_an_altered_model(root: Path, altered: Embed, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_search_refuses_an_altered_model(
+    root: Path, altered: Embed, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(HashingEncoder, "embed", altered)
     with pytest.raises(SpaceMismatchError):
         Search(open_index(root), SearchSettings(mode=mode))  # type: ignore[arg-type]
@@ -128,7 +132,9 @@ def test_search_refuses_an_altered_model(root: Path, altered: Embed, mode: str, 
 
 
 @pytest.mark.parametrize("altered", ONLY_DOCUMENTS, ids=name)
-def test_what_alters_only_documents_does_not_stop_a_query(root: Path, altered: Embed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_alters_only_documents_does_not_stop_a_query(
+    root: Path, altered: Embed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = seen(root)
     monkeypatch.setattr(HashingEncoder, "embed", altered)
     assert seen(root) == before
@@ -140,6 +146,12 @@ def test_an_unaltered_model_is_accepted_by_identity(root: Path) -> None:
     assert verdict.accepted
     assert "identity equal" in verdict.summary
     assert [finding.severity for finding in verdict.findings()] == ["ok"]
+
+
+def test_where_only_lengths_differ_that_is_said(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HashingEncoder, "embed", lambda *call: _embed(*call) * np.float32(1.5))
+    with pytest.raises(SpaceMismatchError, match=r"mean cosine 1\.000, .* lengths differ by up to 0\.5"):
+        Search(open_index(root), SearchSettings())
 
 
 def test_rounding_is_no_alteration(root: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +192,10 @@ def test_another_identity_that_behaves_the_same_is_accepted_and_said(
     assert verdict.accepted
     assert verdict.summary.startswith("accepted by behaviour: ")
     assert "the identity differs in weights" in verdict.summary
-    assert [(finding.check, finding.severity) for finding in verdict.findings()] == [("weights", "note"), ("canaries", "ok")]
+    assert [(finding.check, finding.severity) for finding in verdict.findings()] == [
+        ("weights", "note"),
+        ("canaries", "ok"),
+    ]
     put(source, SECOND)
     built(root)
     assert generation(root).primary.space == space
@@ -197,7 +212,9 @@ def test_when_the_identity_differs_every_canary_is_asked(root: Path, monkeypatch
 # A new index has no space on record yet
 
 
-def test_a_new_index_takes_no_vectors_that_are_no_numbers(tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_index_takes_no_vectors_that_are_no_numbers(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = tmp_path / "new.index"
     with monkeypatch.context() as patch:
         patch.setattr(HashingEncoder, "embed", no_numbers)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.canonical import canonical, make_id
-from core.encoders.hashing import HashingEncoder
 from core.config import open_encoder
+from core.encoders.hashing import HashingEncoder
 from core.space.identity import DEFAULT_TEMPLATE, Space
 
 SPACE = Space("ab" * 32, "cd" * 32, "mean", True, 256, 384)
