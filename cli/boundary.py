@@ -46,8 +46,7 @@ class Boundary(TyperGroup):
             _show(UsageError(error.format_message(), fix=f"{command} --help"), ctx)
             raise typer.Exit(int(ExitCode.USAGE)) from None
         except BrokenPipeError:
-            # Whoever read our output has enough. Nothing more can be said there, at exit neither.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _silence_stdout()
             raise typer.Exit(0) from None
         except OSError as error:
             _show(from_os_error(error), ctx)
@@ -69,6 +68,11 @@ class Boundary(TyperGroup):
             signal.signal(signal.SIGTERM, before)
 
 
+def _silence_stdout() -> None:
+    """Whoever read our output has enough. Nothing more can be said there, at exit neither."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _show(error: SamespaceError, ctx: Any) -> None:
     """The error on stderr for people; with --json also as the one object on stdout."""
     where = f"{visible(error.path)}: " if error.path else ""
@@ -76,4 +80,8 @@ def _show(error: SamespaceError, ctx: Any) -> None:
     if error.fix:
         note(f"  → {visible(error.fix)}")
     if (ctx.obj or {}).get("json"):
-        emit_json("error", error.to_json())
+        try:
+            emit_json("error", error.to_json())
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _silence_stdout()

@@ -14,6 +14,13 @@ settings.load_profile("samespace")
 sys.path.append(str(Path(__file__).parent / "index"))  # handmade.py, for every suite that needs a small index
 _numbers = count()
 
+_FORKING = ("test_kill.py", "test_writer.py", "test_publication.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that fork come first: a child of a process in which torch has started threads can hang."""
+    items.sort(key=lambda item: item.path.name not in _FORKING)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_users_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

@@ -528,9 +528,7 @@ def parse(text: str) -> list[Block]:
         if lines[0].startswith("## "):
             blocks.append(Block("heading", text=lines[0][3:]))
         elif lines[0].startswith("|"):
-            rows = tuple(
-                tuple(cell.strip() for cell in line.strip("|").split("|")) for line in lines
-            )
+            rows = tuple(tuple(cell.strip() for cell in line.strip("|").split("|")) for line in lines)
             blocks.append(Block("table", rows=rows))
         else:
             blocks.append(Block("paragraph", text=join_lines(lines)))

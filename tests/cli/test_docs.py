@@ -40,8 +40,8 @@ class TestReadme:
     def test_a_mark_that_is_missing_is_said(self) -> None:
         with pytest.raises(SystemExit, match="help"):
             updated("# nothing here\n")
-        marked = updated("<!-- help -->\nold\n<!-- /help -->\n<!-- exit-codes -->\n<!-- /exit-codes -->\n")
-        assert "old" not in marked
+        marked = updated("<!-- help -->\nas it was\n<!-- /help -->\n<!-- exit-codes -->\n<!-- /exit-codes -->\n")
+        assert "as it was" not in marked
         assert exit_codes() in marked
 
 

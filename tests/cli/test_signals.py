@@ -18,7 +18,7 @@ from core.pipeline.embed import BATCH
 
 # The command line, with an encoder that says when a batch comes in and waits there: the signal meets a known moment.
 SLOW = """
-import sys, time
+import os, sys, time
 from core.encoders.hashing import HashingEncoder
 honest, count = HashingEncoder.embed, 0
 def embed(self, texts, side):
@@ -26,7 +26,7 @@ def embed(self, texts, side):
     if len(texts) == {batch}:
         count += 1
         if count == 3:
-            open(sys.argv.pop(1), "w").close()
+            os.write(int(sys.argv[1]), b"x")
             while True:
                 time.sleep(0.01)
     return honest(self, texts, side)
@@ -47,17 +47,19 @@ def staged(tmp_path: Path) -> Path:
     return tmp_path / "i"
 
 
-def stopped(words: list[object], sign: signal.Signals, tmp_path: Path) -> subprocess.CompletedProcess[str]:
-    """The command, sent `sign` in the middle of its third batch."""
-    reached = tmp_path / "reached"
-    os.mkfifo(reached)
+def stopped(words: list[object], sign: signal.Signals) -> subprocess.CompletedProcess[str]:
+    """What became of a command that was sent `sign` in the middle of its third batch."""
+    read, write = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, "-c", SLOW.format(batch=BATCH), str(reached), "-", *map(str, words)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        [sys.executable, "-c", SLOW.format(batch=BATCH), str(write), *map(str, words)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, pass_fds=[write],
     )  # fmt: skip
-    reached.open().close()  # returns when the process has opened it
+    os.close(write)
+    reached = os.read(read, 1)  # or the end of the file, when it ended before
+    os.close(read)
     process.send_signal(sign)
     out, err = process.communicate(timeout=60)
+    assert reached, err
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
@@ -65,10 +67,8 @@ class TestInterrupted:
     @pytest.mark.parametrize(
         ("sign", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
     )
-    def test_embed_goes_on_where_it_was(
-        self, staged: Path, tmp_path: Path, sign: signal.Signals, code: int, word: str
-    ) -> None:
-        done = stopped(["embed", staged], sign, tmp_path)
+    def test_embed_goes_on_where_it_was(self, staged: Path, sign: signal.Signals, code: int, word: str) -> None:
+        done = stopped(["embed", staged], sign)
         assert done.returncode == code, done.stderr
         assert done.stdout == ""
         assert done.stderr.startswith(f"{word}: ")
@@ -81,7 +81,7 @@ class TestInterrupted:
     def test_build_keeps_what_was_published(self, index: Path, tmp_path: Path) -> None:
         lines = "".join(json.dumps({"_id": f"d{n}", "text": f"text {n}"}) + "\n" for n in range(TEXTS))
         put(tmp_path / "docs", {"corpus.jsonl": lines})
-        done = stopped(["build", tmp_path / "docs", "--to", index, "--json"], signal.SIGINT, tmp_path)
+        done = stopped(["build", tmp_path / "docs", "--to", index, "--json"], signal.SIGINT)
         assert done.returncode == 130, done.stderr
         assert ok("search", index, "otters", "--json").json["generation"] == 1
         value = ok("build", tmp_path / "docs", "--to", index, "--json").json

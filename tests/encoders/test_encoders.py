@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from encoder_contract import EncoderContract
+
+from core.config import catalogue, find_model, open_encoder
+from core.encoders import Encoder
+from core.errors import UsageError
+
+
+class TestHashing(EncoderContract):
+    @pytest.fixture(scope="class")
+    def encoder(self) -> Encoder:
+        return open_encoder("hashing")
+
+    def test_another_seed_is_another_space_of_the_same_dimension(self, encoder: Encoder) -> None:
+        other = open_encoder("hashing-2")
+        assert list(encoder.space.differences(other.space)) == ["weights"]
+        assert abs(encoder.embed(["otters"], "query")[0] @ other.embed(["otters"], "query")[0]) < 0.9
+
+    def test_its_vectors_stay_what_they_are(self, encoder: Encoder) -> None:
+        """Golden indexes hold them."""
+        vector = encoder.embed(["river 河"], "passage")[0]
+        assert encoder.space.id == "s-" + encoder.space.id[2:]
+        assert np.flatnonzero(vector).size >= 8
+        assert float(encoder.embed(["RIVER 河"], "query")[0] @ vector) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.xdist_group("minilm")
+class TestMinilm(EncoderContract):
+    @pytest.fixture(scope="class")
+    def encoder(self) -> Encoder:
+        return open_encoder("minilm")
+
+    def test_meaning(self, encoder: Encoder) -> None:
+        a, b, c = encoder.embed(["a small dog", "a little puppy", "interest rates fell"], "passage")
+        assert a @ b > 0.6 > 0.3 > a @ c
+
+    def test_the_catalogue_tells_the_truth(self, encoder: Encoder) -> None:
+        entry = catalogue()["minilm"]
+        assert (encoder.space.dimension, encoder.space.max_tokens) == (entry["dimension"], entry["max_tokens"])
+        assert encoder.space.pooling == entry["pooling"]
+        assert encoder.model.languages == ("en",)
+
+
+@pytest.mark.parametrize("name", ["", "minlm", "a/b/c", "./nowhere", "hashing-x", "no such", "../x"])
+def test_a_name_that_means_nothing(name: str) -> None:
+    with pytest.raises(UsageError, match="there is no model") as caught:
+        find_model(name)
+    assert "minilm" in caught.value.fix
+
+
+def test_auto_is_the_default() -> None:
+    assert find_model("auto").name == "minilm"
