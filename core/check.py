@@ -34,10 +34,6 @@ def check(root: Path, progress: Progress = SILENT) -> list[Finding]:
             Finding("generation", "warning", "nothing is published yet", f"samespace build --to {root}"),
         ]
     path = root / generation_name(number)
-    if not path.is_file():
-        return [
-            Finding("generation", "error", f"CURRENT names generation {number}, which is missing: {path}", _RESTORE)
-        ]
     generation = Generation.from_bytes(path.read_bytes(), path)
     findings = list(_files(root, generation, progress))
     if not findings:

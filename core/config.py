@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -45,8 +46,9 @@ def find_model(name: str) -> Model:
         )
     if re.fullmatch(r"hashing-\d+", name):
         return Model(name=name, provider="hashing", location=name)
-    if Path(name).expanduser().is_dir():
-        return Model(name=name, provider="sentence-transformers", location=str(Path(name).expanduser().resolve()))
+    folder = os.path.expanduser(name)  # noqa: PTH111 — Path's own raises for a user that is not there
+    if name and os.path.isdir(folder):  # noqa: PTH112 — and this says no to a name that is too long
+        return Model(name=name, provider="sentence-transformers", location=str(Path(folder).resolve()))
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.startswith("."):
         return Model(name=name, provider="sentence-transformers", location=name)
     raise UsageError(

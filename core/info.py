@@ -59,10 +59,6 @@ def info(root: Path) -> Info:
             )
         return Info(root, None, staged, {"identity": dict(staged.space), "model": dict(staged.model)}, 0)
     path = root / generation_name(number)
-    if not path.is_file():
-        raise CorruptError(
-            "CURRENT names a generation that is missing", path=path, fix="restore it from a copy, or build again"
-        )
     generation = Generation.from_bytes(path.read_bytes(), path)
     name = f"spaces/{generation.primary.space}/space.json"
     path = root / name

@@ -200,6 +200,12 @@ def _tensors(path: Path) -> list[tuple[str, dict[str, Any], int]]:
                 raise ValueError("the header is too long")
             header = json.loads(file.read(size))
         header.pop("__metadata__", None)
+        for name, entry in header.items():
+            begin, end = entry["data_offsets"]
+            if not (isinstance(entry["dtype"], str) and entry["dtype"] and isinstance(entry["shape"], list)):
+                raise ValueError(f"the tensor {name} is not described")
+            if type(begin) is not int or type(end) is not int:
+                raise ValueError(f"the tensor {name} has no place")
         return [(name, entry, 8 + size) for name, entry in header.items()]
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, TypeError, KeyError) as error:
         raise CorruptError(f"no safetensors file ({error})", path=path, fix="fetch the model again") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -15,10 +15,24 @@ from numpy.typing import NDArray
 from core.encoders import Model
 from core.encoders.hub import locate
 from core.encoders.model_folder import ModelFolder
-from core.errors import MissingError, SpaceMismatchError
+from core.errors import CorruptError, MissingError, SpaceMismatchError
 from core.space.identity import Space
 from core.text import encodable
 from core.types import Side
+
+
+def _describe(folder: ModelFolder, prompts: Mapping[str, str]) -> Space:
+    query, passage = folder.prompts
+    return Space(
+        weights=folder.weights,
+        tokenizer=folder.tokenizer,
+        pooling=folder.pooling,
+        normalize=folder.normalize,
+        max_tokens=folder.max_tokens,
+        dimension=folder.dimension,
+        query_prompt=prompts.get("query", query),
+        passage_prompt=prompts.get("passage", passage),
+    )
 
 
 class SentenceTransformersEncoder:
@@ -26,22 +40,16 @@ class SentenceTransformersEncoder:
         """Raises MissingError (no such model, pickled weights), BackendError (the hub does not answer), CorruptError."""
         path, revision = locate(model)
         folder = ModelFolder(path)
-        prompts = model.options.get("prompts", {})
-        query, passage = folder.prompts
         self._path = path
         self._folder = folder
         self.model = replace(model, revision=revision)
-        self.metric = {"dot_product": "dot"}.get(folder.metric, folder.metric)
-        self.space = Space(
-            weights=folder.weights,
-            tokenizer=folder.tokenizer,
-            pooling=folder.pooling,
-            normalize=folder.normalize,
-            max_tokens=folder.max_tokens,
-            dimension=folder.dimension,
-            query_prompt=prompts.get("query", query),
-            passage_prompt=prompts.get("passage", passage),
-        )
+        try:
+            self.metric = {"dot_product": "dot"}.get(folder.metric, folder.metric)
+            self.space = _describe(folder, model.options.get("prompts", {}))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CorruptError(
+                f"the files that describe this model are damaged ({error!r})", path=path, fix="fetch the model again"
+            ) from error
 
     @cached_property
     def _loaded(self) -> Any:
@@ -57,9 +65,16 @@ class SentenceTransformersEncoder:
                 fix="pip install sentence-transformers torch==2.13.0, or search with --mode lexical",
             ) from error
         disable_progress_bar()  # type: ignore[no-untyped-call]
-        loaded = SentenceTransformer(
-            str(self._path), device="cpu", local_files_only=True, model_kwargs={"use_safetensors": True}
-        )
+        try:
+            loaded = SentenceTransformer(
+                str(self._path), device="cpu", local_files_only=True, model_kwargs={"use_safetensors": True}
+            )
+        except Exception as error:  # weights that do not fit the configuration raise whatever the library raises
+            raise CorruptError(
+                f"sentence-transformers cannot load this model ({type(error).__name__}: {error})",
+                path=self._path,
+                fix="fetch the model again; a model that needs code of its own (trust_remote_code) is not run",
+            ) from error
         loaded.default_prompt_name = None
         loaded.max_seq_length = self.space.max_tokens
         dimension = loaded.get_embedding_dimension()

@@ -76,6 +76,22 @@ def write(path: Path, parts: Iterable[bytes | memoryview]) -> Digest:
     return Digest(size, digest.hexdigest())
 
 
+def write_new(path: Path, parts: Iterable[bytes | memoryview]) -> None:
+    """Write a file whole unless there is one of this name already; that one stays."""
+    aside = path.with_name(f"{path.name}{TMP}{os.getpid()}")
+    write(aside, parts)
+    on_step("link", path)
+    try:
+        os.link(aside, path)
+    except FileExistsError:
+        pass
+    except OSError:  # no hard links here
+        if not path.exists():
+            aside.replace(path)
+    discard(aside)
+    sync_folder(path.parent)
+
+
 def rename(aside: Path, path: Path) -> None:
     on_step("rename", path)
     aside.replace(path)

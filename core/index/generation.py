@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -10,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from core.canonical import canonical, digest
-from core.errors import CorruptError, FormatError, NoIndexError
+from core.errors import CorruptError, FormatError, NoIndexError, SamespaceError
 from core.index.fs import Digest
 from core.types import Source
 
@@ -159,22 +161,78 @@ def check_magic(root: Path) -> None:
         raise newer(root, f"format {number}")
 
 
+def current_line(number: int, sha256: str) -> bytes:
+    """What CURRENT holds: the generation's number, and the beginning of its file's digest, so that no flipped bit can
+    make it name another one."""
+    return b"%06d %s\n" % (number, sha256[:16].encode())
+
+
+NOTHING_PUBLISHED = current_line(0, "0" * 16)
+
+
+def current_number(root: Path) -> int:
+    """The number in CURRENT, 0 when nothing is published yet. Raises CorruptError when CURRENT is not whole."""
+    return _parse_current(root)[0]
+
+
 def read_current(root: Path) -> int:
-    """The number in CURRENT, 0 when nothing is published yet. Raises CorruptError when it is no number from 1."""
-    path = root / "CURRENT"
-    try:
-        text = path.read_bytes()
-    except FileNotFoundError:
+    """The number in CURRENT, once the generation it names was found whole; 0 when nothing is published yet.
+
+    Raises CorruptError, MissingFileError.
+    """
+    number, digest = _parse_current(root)
+    if not number:
         return 0
-    except IsADirectoryError:
-        text = b""
-    if not re.fullmatch(rb"\d{6,}\n", text) or not int(text):
-        raise CorruptError(
-            "CURRENT is damaged: it does not name a generation",
-            path=path,
-            fix=f"the newest whole one in {root / 'generations'} may be written into it, e.g. 000007 and a newline",
+    path = root / generation_name(number)
+    if not hashlib.sha256(read_generation_file(path)).hexdigest().startswith(digest):
+        raise _damaged_current(
+            root, f"CURRENT and {generation_name(number)} do not fit one another: one of them is damaged"
         )
-    return int(text)
+    return number
+
+
+def read_generation_file(path: Path) -> bytes:
+    """Raises MissingFileError when it is not there or no file."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise missing(path) from None
+
+
+def _parse_current(root: Path) -> tuple[int, str]:
+    try:
+        text = (root / "CURRENT").read_bytes()
+    except (FileNotFoundError, IsADirectoryError):
+        text = b""
+    match = re.fullmatch(rb"(\d{6,}) ([0-9a-f]{16})\n", text)
+    if not match or (not int(match[1]) and text != NOTHING_PUBLISHED):
+        raise _damaged_current(root, "CURRENT is damaged or missing: it does not name a generation")
+    return int(match[1]), match[2].decode()
+
+
+def _damaged_current(root: Path, what: str) -> CorruptError:
+    """Says what to write into CURRENT where a whole generation is still there."""
+    fix = "no whole generation is there: restore the index from a copy, or build it again in a new place"
+    for path in sorted((root / "generations").glob("*.json"), reverse=True):
+        with contextlib.suppress(SamespaceError, OSError):
+            data = path.read_bytes()
+            number = Generation.from_bytes(data, path).generation
+            line = current_line(number, hashlib.sha256(data).hexdigest()).decode().strip()
+            fix = f"the newest whole generation is {number}; to go back to it: echo '{line}' > '{root / 'CURRENT'}'"
+            break
+    return CorruptError(what, path=root / "CURRENT", fix=fix)
+
+
+class MissingFileError(CorruptError):
+    """A file that a generation names is not there: damage, or the generation was collected since CURRENT was read."""
+
+
+def missing(path: Path) -> MissingFileError:
+    return MissingFileError(
+        "a file of the published generation is missing",
+        path=path,
+        fix="restore it from a copy, or build the index again",
+    )
 
 
 def generation_name(number: int) -> str:

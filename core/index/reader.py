@@ -14,7 +14,18 @@ from numpy.typing import NDArray
 from core.errors import CorruptError, NoIndexError
 from core.index import fs
 from core.index.columns import Strings, Table
-from core.index.generation import Generation, Segment, View, check_magic, generation_name, read_current
+from core.index.generation import (
+    Generation,
+    MissingFileError,
+    Segment,
+    View,
+    check_magic,
+    current_number,
+    generation_name,
+    missing,
+    read_current,
+    read_generation_file,
+)
 from core.index.verified import Verified
 from core.types import Chunk, Document
 
@@ -185,33 +196,17 @@ def open_index(root: Path) -> Index:
             fix=f"finish it: samespace build --to {root}   (`samespace info {root}` shows what is staged)",
         )
     path = root / generation_name(number)
-    try:
-        data = path.read_bytes()
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise missing(path) from None
-    return Index(root, Generation.from_bytes(data, path))
-
-
-class MissingFileError(CorruptError):
-    """A file that a generation names is not there: damage, or the generation was collected since CURRENT was read."""
-
-
-def missing(path: Path) -> MissingFileError:
-    return MissingFileError(
-        "a file of the published generation is missing",
-        path=path,
-        fix="restore it from a copy, or build the index again",
-    )
+    return Index(root, Generation.from_bytes(read_generation_file(path), path))
 
 
 def reading(root: Path, use: Callable[[Index], T]) -> T:
     """`use(index)`, once more when a file was missing and CURRENT has moved on meanwhile (promise 4)."""
     while True:
-        number = read_current(root) if root.is_dir() else 0
+        number = current_number(root) if (root / "CURRENT").exists() else 0
         try:
             return use(open_index(root))
         except MissingFileError:
-            if read_current(root) <= number:
+            if current_number(root) <= number:
                 raise
         except (IsADirectoryError, NotADirectoryError) as error:
             raise CorruptError(

@@ -13,7 +13,16 @@ from core.canonical import canonical
 from core.errors import SamespaceError, StorageError, UsageError
 from core.index import fs
 from core.index.fs import Digest
-from core.index.generation import MAGIC, Generation, check_magic, generation_name, read_current
+from core.index.generation import (
+    MAGIC,
+    NOTHING_PUBLISHED,
+    Generation,
+    check_magic,
+    current_line,
+    current_number,
+    generation_name,
+    read_current,
+)
 
 _SEGMENT_FILE = re.compile(
     r"(documents/\d{6}|chunks/c-[0-9a-f]{16}/\d{6}|lexical/a-[0-9a-f]{16}/c-[0-9a-f]{16}/\d{6}"
@@ -31,15 +40,18 @@ def create(root: Path) -> None:
     """
     if root.exists() and not root.is_dir():
         raise UsageError("an index is a directory; this is a file", path=root, fix="choose another name with --to")
-    if (root / "samespace.json").exists():
+    names = {path.name for path in root.iterdir()} if root.is_dir() else set()
+    if "samespace.json" in names:
         check_magic(root)
         return
-    if root.is_dir() and any(path.name not in ("samespace.json.tmp",) for path in root.iterdir()):
+    # What a creation that was cut short leaves is no stranger's.
+    if any(name not in ("CURRENT", "samespace.json.tmp") and not name.startswith("CURRENT.tmp") for name in names):
         raise UsageError(
             "this folder holds other things and is no samespace index; nothing was changed in it",
             path=root,
             fix="choose a new or empty folder with --to",
         )
+    fs.write_new(root / "CURRENT", [NOTHING_PUBLISHED])  # never over one that another process has published since
     fs.write(root / "samespace.json", [canonical(MAGIC) + b"\n"])
 
 
@@ -84,9 +96,8 @@ def sweep(root: Path) -> None:
             name = path.relative_to(root).as_posix()
             if path.is_file() and not path.is_symlink() and name not in named and _SEGMENT_FILE.fullmatch(name):
                 fs.remove(path)
-    for leftover in (root / "CURRENT.tmp", root / "samespace.json.tmp"):
-        if leftover.exists():
-            fs.remove(leftover)
+    for leftover in (*root.glob("CURRENT.tmp*"), *root.glob("samespace.json.tmp")):
+        fs.remove(leftover)
 
 
 def next_number(root: Path) -> int:
@@ -124,10 +135,10 @@ def publish(root: Path, generation: Generation, new_files: list[NewFile]) -> Gen
         generation.check()
         path = root / generation_name(generation.generation)
         written.append(path)
-        fs.write(path, [generation.to_bytes()])
-        fs.write(root / "CURRENT", [b"%06d\n" % generation.generation])
+        digest = fs.write(path, [generation.to_bytes()])
+        fs.write(root / "CURRENT", [current_line(generation.generation, digest.sha256)])
     except BaseException:
-        if read_current(root) != generation.generation:
+        if current_number(root) != generation.generation:
             for path in written:
                 fs.discard(path)
         raise

@@ -70,11 +70,10 @@ def ingest(
         outcomes: list[Outcome] = []
         progress.stage("ingest")
         for source in scanned:
-            found = []
-            for item in scan(source, partial(ledger.sha256, source=source)):
-                found.append(ledger.take(item))
-                progress.advance()
-            outcomes += ledger.settle(source, found, yes)
+            if _is_gone(source) and yes:
+                sources.remove(source)
+                notes.append(f"{source.root} is gone: the source {source.name!r} and its documents are given up")
+            outcomes += _scan(source, ledger, yes, progress)
         documents, dead = ledger.staged(), ledger.dead()
         if documents or dead or base is None:
             staging.write("documents", document_columns(documents))
@@ -86,6 +85,25 @@ def ingest(
     outcomes.sort(key=lambda outcome: outcome.path)
     size = sum(map(len, dead.values()))
     return IngestReport(tuple(outcomes), Model.from_json(state.model), len(documents), size, tuple(notes))
+
+
+def _is_gone(source: Source) -> bool:
+    return not Path(source.root).exists()
+
+
+def _scan(source: Source, ledger: Ledger, yes: bool, progress: Progress) -> list[Outcome]:
+    """What became of everything in one source. A root that is gone is an empty one with `yes`, else a UsageError."""
+    found: list[Outcome] = []
+    if _is_gone(source) and not yes:
+        raise UsageError(
+            f"the source {source.name!r} is not there; nothing was changed, and the index keeps its documents",
+            path=source.root,
+            fix="if it is a mount, mount it; if it moved: build NEWPATH --name NAME; to give it up: --yes",
+        )
+    for item in () if _is_gone(source) else scan(source, partial(ledger.sha256, source=source)):
+        found.append(ledger.take(item))
+        progress.advance()
+    return ledger.settle(source, found, yes)
 
 
 def _language_note(documents: Sequence[Document], model: Model) -> list[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,18 @@ from core.config import find_model
 from core.encoders.hub import locate
 from core.errors import MissingError
 from core.text import encodable
+
+
+def _has_head(path: Path) -> bool:
+    """Whether the folder says that its model scores pairs. On any other a head of random weights would be put."""
+    try:
+        modules = path / "modules.json"
+        if modules.is_file():
+            return not any(str(module["type"]).endswith(".Pooling") for module in json.loads(modules.read_bytes()))
+        architectures = json.loads((path / "config.json").read_bytes()).get("architectures") or ()
+        return any(str(name).endswith("ForSequenceClassification") for name in architectures)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 class CrossEncoderReranker:
@@ -24,6 +38,12 @@ class CrossEncoderReranker:
             raise MissingError(
                 "this model has no .safetensors weights", path=path, fix="name a cross-encoder saved by save_pretrained"
             )
+        if not _has_head(path):
+            raise MissingError(
+                "this is no cross-encoder: it has no trained head that scores a pair of texts, and would rank at random",
+                path=path,
+                fix="name a cross-encoder, or use maxsim, which needs no other model than the index's own",
+            )
         from sentence_transformers import CrossEncoder
         from transformers.utils.logging import disable_progress_bar
 
@@ -33,7 +53,7 @@ class CrossEncoderReranker:
             self._model: Any = CrossEncoder(
                 str(path), device="cpu", local_files_only=True, model_kwargs={"use_safetensors": True}
             )
-        except (ValueError, OSError, KeyError) as error:
+        except Exception as error:  # a damaged folder raises whatever the library that reads the part raises
             raise MissingError(
                 f"this is no cross-encoder that sentence-transformers can load ({error})", path=path, fix="name another"
             ) from error
