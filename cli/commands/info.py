@@ -29,7 +29,7 @@ def info(index: IndexPath, json: Json = False) -> None:
                 f"{value['documents']:,} in {value['chunks']:,} chunks, {value['segments']} segments, {value['size']:,} bytes",
             ),
             ("dead", f"{value['dead_documents']:,} documents replaced or removed since"),
-            ("chunker", ", ".join(f"{name} {part}" for name, part in settings["chunker"].items() if name != "version")),
+            ("chunker", _settings(settings["chunker"])),
             ("analyzer", f"{settings['analyzer']['name']} ({described.generation.primary.analyzer})"),
             ("vectors", f"{settings['ann']['name']} search, {space['storage']['dtype']}, {space['metric']}"),
             ("space", space["id"]),
@@ -49,3 +49,9 @@ def info(index: IndexPath, json: Json = False) -> None:
     fields(rows)
     if value["staged"]:
         note(f"staged work is not published yet: samespace build --to {typed(index)}")
+
+
+def _settings(value: dict[str, object]) -> str:
+    """The name, then what belongs to it: `recursive, overlap 0, size 200`."""
+    rest = (f"{name} {part}" for name, part in value.items() if name not in ("name", "version"))
+    return ", ".join([str(value["name"]), *rest])

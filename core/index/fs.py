@@ -59,7 +59,10 @@ def write(path: Path, parts: Iterable[bytes | memoryview]) -> Digest:
     digest, size = hashlib.sha256(), 0
     try:
         on_step("write", aside)
-        with aside.open("wb") as file:
+        aside.unlink(missing_ok=True)
+        # Exclusive, and no link is followed: what somebody planted under this name is not written through.
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+        with os.fdopen(descriptor, "wb") as file:
             for part in parts:
                 file.write(part)
                 digest.update(part)
@@ -70,7 +73,9 @@ def write(path: Path, parts: Iterable[bytes | memoryview]) -> Digest:
         if aside.stat().st_size != size:
             raise OSError(5, "the file did not keep all that was written", str(aside))
         rename(aside, path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # the kernel does not say which file was too large for the disk
         discard(aside)
         raise
     return Digest(size, digest.hexdigest())
@@ -158,7 +163,8 @@ def lock(path: Path) -> Iterator[None]:
     Raises LockedError with who holds it; OSError when the file cannot be opened for writing.
     """
     on_step("lock", path)
-    with path.open("a+", encoding="utf-8", errors="replace") as file:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
+    with os.fdopen(descriptor, "a+", encoding="utf-8", errors="replace") as file:
         try:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -48,8 +48,14 @@ class Segment:
             "vectors": f"spaces/{view.space}/{view.chunking}/{self.name}",
         }
 
-    def graph(self, view: View) -> str:
-        return f"spaces/{view.space}/{view.chunking}/{self.name}.hnsw"
+    def graph(self, view: View, generation: int) -> str:
+        """The name of the HNSW graph that `generation` builds for this segment."""
+        return f"{self.files(view)['vectors']}.{generation:06d}.hnsw"
+
+    def find_graph(self, view: View, files: Iterable[str]) -> str | None:
+        """The graph of this segment among `files`, or None."""
+        start = f"{self.files(view)['vectors']}."
+        return next((name for name in files if name.startswith(start) and name.endswith(".hnsw")), None)
 
 
 @dataclass(frozen=True, slots=True)

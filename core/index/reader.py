@@ -58,8 +58,8 @@ class SegmentReader:
     @property
     def graph(self) -> Path | None:
         """The verified file of the HNSW graph, or None when this segment has none."""
-        name = self.segment.graph(self.view)
-        return self._index.verified(name) if name in self._index.generation.files else None
+        name = self.segment.find_graph(self.view, self._index.generation.files)
+        return self._index.verified(name) if name else None
 
     @cached_property
     def live_documents(self) -> NDArray[np.bool_] | None:

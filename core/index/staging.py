@@ -23,6 +23,7 @@ class Staging:
     def __init__(self, root: Path):
         self.root = root
         self.folder = root / "staging"
+        self._last_part: dict[str, int] = {}
 
     # state.json
 
@@ -55,20 +56,22 @@ class Staging:
     def path(self, name: str) -> Path:
         return self.folder / name
 
-    def write(self, name: str, columns: Mapping[str, Column], made_from: str = "", **meta: str) -> None:
-        """Write a table; `made_from` is the sha256 of the table it was made from."""
-        fs.write(self.path(name), write_columns(columns, {"made_from": made_from, **meta}))
+    def write(self, name: str, columns: Mapping[str, Column]) -> str:
+        """Write a table; returns its sha256."""
+        return fs.write(self.path(name), write_columns(columns)).sha256
 
-    def table(self, name: str, made_from: str = "") -> Table | None:
-        """The staged table, or None when it is not there or was made from something else. Raises CorruptError."""
+    def put(self, state: State, name: str, columns: Mapping[str, Column]) -> State:
+        """Write a table of `state.TABLES` and then the state that speaks of it. Returns that state."""
+        state = state.with_table(name, self.write(name, columns))
+        self.save(state)
+        return state
+
+    def table(self, state: State, name: str) -> Table | None:
+        """The staged table that `state` speaks of; None when there is none, or it is of another run or damaged."""
         path = self.path(name)
-        if not path.is_file():
+        if name not in state.tables or not path.is_file() or fs.digest(path).sha256 != state.tables[name]:
             return None
-        table = Table(path)
-        return table if not made_from or table.meta.get("made_from") == made_from else None
-
-    def digest(self, name: str) -> str:
-        return fs.digest(self.path(name)).sha256
+        return Table(path)
 
     # parts: batches of vectors as they were embedded
 
@@ -76,7 +79,10 @@ class Staging:
         """Keep one batch: texts is uint8 rows × 16 (hashes), vectors float32 rows × dimension."""
         data = concatenate(write_columns({"texts": texts, "vectors": vectors}))
         folder = self.folder / "parts" / space
-        number = 1 + max((int(path.name[:6]) for path in self._part_paths(space)), default=0)
+        if space not in self._last_part:
+            self._last_part[space] = max((int(path.name[:6]) for path in self._part_paths(space)), default=0)
+        self._last_part[space] += 1
+        number = self._last_part[space]
         fs.write(folder / f"{number:06d}-{_sha256(data)[:16]}", [data])
 
     def parts(self, space: str, dimension: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:

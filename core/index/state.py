@@ -12,11 +12,14 @@ from core.errors import CorruptError
 from core.index.generation import read_current
 from core.types import Source
 
+TABLES = ("documents", "chunks", "vectors")  # each is made from the one before
+
 
 @dataclass(frozen=True, slots=True)
 class State:
     """`base` is the generation it started from (0: none); `dead` its rows that were replaced or removed; `space` and
-    `model` what the index was created with; `digest` the sha256 of the staged documents it speaks of.
+    `model` what the index was created with; `tables` the sha256 of the staged tables it speaks of: another table of the
+    name is of another run, or damaged, and its stage is to be run again.
     """
 
     base: int
@@ -26,10 +29,15 @@ class State:
     settings: Mapping[str, Any] = field(default_factory=dict)
     dead: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     documents: int = 0
-    digest: str = ""
+    tables: Mapping[str, str] = field(default_factory=dict)
 
     def with_settings(self, **settings: Any) -> State:
         return replace(self, settings={**self.settings, **settings})
+
+    def with_table(self, name: str, sha256: str) -> State:
+        """With a table made anew: those that were made from the one it replaces are out of date."""
+        before = {other: self.tables[other] for other in TABLES[: TABLES.index(name)] if other in self.tables}
+        return replace(self, tables={**before, name: sha256})
 
 
 def read_state(root: Path) -> State | None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.canonical import canonical
-from core.errors import SamespaceError, StorageError, UsageError
+from core.errors import CorruptError, SamespaceError, StorageError, UsageError
 from core.index import fs
 from core.index.fs import Digest
 from core.index.generation import (
@@ -26,7 +27,7 @@ from core.index.generation import (
 
 _SEGMENT_FILE = re.compile(
     r"(documents/\d{6}|chunks/c-[0-9a-f]{16}/\d{6}|lexical/a-[0-9a-f]{16}/c-[0-9a-f]{16}/\d{6}"
-    r"|spaces/s-[0-9a-f]{16}/(space\.json|canaries|c-[0-9a-f]{16}/\d{6}(\.hnsw)?)|generations/\d{6}\.json)(\.tmp)?"
+    r"|spaces/s-[0-9a-f]{16}/(space\.json|canaries|c-[0-9a-f]{16}/\d{6}(\.\d{6}\.hnsw)?)|generations/\d{6}\.json)(\.tmp)?"
 )
 
 
@@ -45,14 +46,14 @@ def create(root: Path) -> None:
         check_magic(root)
         return
     # What a creation that was cut short leaves is no stranger's.
-    if any(name not in ("CURRENT", "samespace.json.tmp") and not name.startswith("CURRENT.tmp") for name in names):
+    if any(name != "CURRENT" and not name.startswith(("CURRENT.tmp", "samespace.json.tmp")) for name in names):
         raise UsageError(
             "this folder holds other things and is no samespace index; nothing was changed in it",
             path=root,
             fix="choose a new or empty folder with --to",
         )
     fs.write_new(root / "CURRENT", [NOTHING_PUBLISHED])  # never over one that another process has published since
-    fs.write(root / "samespace.json", [canonical(MAGIC) + b"\n"])
+    fs.write_new(root / "samespace.json", [canonical(MAGIC) + b"\n"])
 
 
 @contextlib.contextmanager
@@ -70,11 +71,18 @@ def writing(root: Path) -> Iterator[None]:
         try:
             stack.enter_context(fs.lock(root / "LOCK"))
         except OSError as error:
+            if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+                raise
             raise StorageError(
                 f"this index cannot be written to ({error.strerror})",
                 path=root,
                 fix="searching works; to change it, copy it to a place where you may write",
             ) from error
+        for name in ("staging", "generations", "documents", "chunks", "lexical", "spaces"):
+            if (root / name).is_symlink():
+                raise CorruptError(
+                    "a folder of this index is a link", path=root / name, fix="put the folder itself there"
+                )
         _held.add(key)
         stack.callback(_held.discard, key)
         sweep(root)
@@ -96,7 +104,7 @@ def sweep(root: Path) -> None:
             name = path.relative_to(root).as_posix()
             if path.is_file() and not path.is_symlink() and name not in named and _SEGMENT_FILE.fullmatch(name):
                 fs.remove(path)
-    for leftover in (*root.glob("CURRENT.tmp*"), *root.glob("samespace.json.tmp")):
+    for leftover in (*root.glob("CURRENT.tmp*"), *root.glob("samespace.json.tmp*")):
         fs.remove(leftover)
 
 
@@ -127,6 +135,8 @@ def publish(root: Path, generation: Generation, new_files: list[NewFile]) -> Gen
     try:
         for new in new_files:
             path = root / new.name
+            if path.exists():
+                raise OSError(errno.EEXIST, "a file of this name is there already", str(path))
             written.append(path)
             files[new.name] = (
                 fs.place(new.content, path) if isinstance(new.content, Path) else fs.write(path, [new.content])
@@ -143,11 +153,6 @@ def publish(root: Path, generation: Generation, new_files: list[NewFile]) -> Gen
                 fs.discard(path)
         raise
     return generation
-
-
-def carry_over(files: Mapping[str, Digest], names: set[str]) -> dict[str, Digest]:
-    """Of an earlier generation's files those that the next one still needs."""
-    return {name: digest for name, digest in files.items() if name in names}
 
 
 def now() -> str:

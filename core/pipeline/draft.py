@@ -8,17 +8,17 @@ from typing import Any
 from core.chunkers import ChunkSettings
 from core.errors import UsageError
 from core.index.columns import Table, concatenate, write_columns
+from core.index.fs import Digest
 from core.index.generation import Generation, Segment, View
 from core.index.reader import Index
 from core.index.staging import Staging
 from core.index.state import State
-from core.index.writer import NewFile, carry_over, next_number, now
+from core.index.writer import NewFile, next_number, now
 from core.lexical import ANALYZERS, Analyzer
 from core.lexical.postings import count
 from core.pipeline.analyzers import check_analyzer
-from core.pipeline.chunk import read_chunks
-from core.pipeline.ledger import read_documents
 from core.pipeline.spaces import read_space, space_files, staged_space
+from core.pipeline.staged import not_through, staged_chunks, staged_documents
 from core.space.identity import Space
 from core.space.record import SpaceRecord
 from core.version import VERSION
@@ -56,17 +56,11 @@ class Draft:
             )
         record = staged_space(self._staging)
         if record is None or "chunker" not in self._state.settings:
-            raise self._not_through("embed" if "chunker" in self._state.settings else "chunk")
+            raise not_through(self._staging, "embed" if "chunker" in self._state.settings else "chunk")
         names = space_files(record.space.id)
         self.new_files += [NewFile(names[0], self._staging.path("space.json"))]
         self.new_files += [NewFile(names[1], self._staging.path("canaries"))]
         return record
-
-    def _not_through(self, stage: str) -> UsageError:
-        root = self._staging.root
-        return UsageError(
-            f"the staged documents are not through `{stage}` yet", path=root, fix=f"samespace {stage} {root}"
-        )
 
     def _first_view(self) -> View:
         assert self._state is not None
@@ -79,15 +73,10 @@ class Draft:
         if self._state is None or not self._state.documents:
             return
         staging = self._staging
-        documents_table = staging.table("documents")
-        chunks = staging.table("chunks", made_from=staging.digest("documents"))
-        if documents_table is None or chunks is None:
-            raise self._not_through("chunk")
-        vectors = staging.table("vectors", made_from=staging.digest("chunks"))
-        if vectors is None or vectors.meta.get("space") != self._view.space:
-            raise self._not_through("embed")
-        documents = list(read_documents(documents_table))
-        pieces = list(read_chunks(chunks, documents))
+        documents = staged_documents(staging, self._state)
+        pieces = staged_chunks(staging, self._state, documents)
+        if staging.table(self._state, "vectors") is None:
+            raise not_through(staging, "embed")
         postings = count(self._analyzer, (f"{piece.context}\n{piece.text}" for piece in pieces))
         segment = Segment(f"{self._number:06d}", len(documents), len(pieces))
         names = segment.files(self._view)
@@ -101,13 +90,13 @@ class Draft:
 
         readers = {reader.segment.name: reader for reader in self._base.segments} if self._base else {}
         for segment in self._alive():
-            name = segment.graph(self._view)
-            if self._base and name in self._base.generation.files:
+            if self._base and segment.find_graph(self._view, self._base.generation.files):
                 continue
             reader = readers.get(segment.name)
             table = reader.vectors if reader else Table(self._staging.path("vectors"))
             path = scratch / f"{segment.name}.hnsw"
             self.recall[segment.name] = build_graph(table.array("vectors", "<f4", 2), self._record.metric, path)
+            name = segment.graph(self._view, self._number)
             self.new_files.append(NewFile(name, path.read_bytes()))
 
     def _alive(self) -> list[Segment]:
@@ -122,7 +111,8 @@ class Draft:
         needed = {name for segment in segments for name in segment.files(self._view).values()}
         needed |= set(space_files(self._view.space))
         if method == "hnsw":
-            needed |= {segment.graph(self._view) for segment in segments}
+            carried = base.files if base else {}
+            needed |= {name for segment in segments if (name := segment.find_graph(self._view, carried))}
         return Generation(
             generation=self._number,
             parent=base.generation if base else 0,
@@ -138,5 +128,14 @@ class Draft:
             views=(self._view,),
             segments=tuple(segments),
             dead={s.name: tuple(sorted(self._dead[s.name])) for s in segments if self._dead.get(s.name)},
-            files=carry_over(base.files if base else {}, needed),
+            files=self._carried_over(needed),
         )
+
+    def _carried_over(self, needed: set[str]) -> dict[str, Digest]:
+        """The published files that stay, each found whole: a new generation must not build on a damaged one."""
+        if self._base is None:
+            return {}
+        files = {name: digest for name, digest in self._base.generation.files.items() if name in needed}
+        for name in files:
+            self._base.verified(name)
+        return files

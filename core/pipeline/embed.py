@@ -12,16 +12,15 @@ from numpy.typing import NDArray
 
 from core.config import open_encoder
 from core.encoders import Encoder, Model
-from core.errors import BackendError, SpaceMismatchError, UsageError
+from core.errors import BackendError, SpaceMismatchError
 from core.index import fs
-from core.index.columns import Table
+from core.index.columns import Column
 from core.index.generation import read_current
 from core.index.reader import Index, open_index
 from core.index.staging import Staging
 from core.index.writer import writing
-from core.pipeline.chunk import read_chunks
-from core.pipeline.ledger import read_documents
 from core.pipeline.spaces import read_space, staged_space
+from core.pipeline.staged import staged_chunks, staged_documents
 from core.progress import SILENT, Progress
 from core.space.canaries import Canaries, compare
 from core.space.identity import Space
@@ -56,22 +55,21 @@ def embed(root: Path, *, model: str | None = None, progress: Progress = SILENT) 
     with writing(root):
         staging = Staging(root)
         state = staging.require("embed")
-        chunks = staging.table("chunks", made_from=staging.digest("documents"))
-        if chunks is None:
-            raise UsageError("the staged documents are not cut yet", path=root, fix=f"samespace chunk {root}")
+        space = Space.from_json(state.space)
+        pieces = staged_chunks(staging, state, staged_documents(staging, state))
+        texts = [space.fill_template(piece.context, piece.text) for piece in pieces]
         base = open_index(root) if read_current(root) else None
-        texts = _texts(staging, chunks, Space.from_json(state.space))
         hashes = hash_texts(texts)
-        known = _Vectors(state.space["dimension"], {text.tobytes() for text in hashes})
-        known.add_all(staging.parts(Space.from_json(state.space).id, known.dimension))
+        known = _Vectors(space.dimension, {text.tobytes() for text in hashes})
+        known.add_all(staging.parts(space.id, known.dimension))
         if base is not None:
             known.add_all(_published(base))
         missing = [n for n in range(len(texts)) if hashes[n].tobytes() not in known]
         record = read_space(base) if base else staged_space(staging)
         encoder: Encoder | None = None
-        if record is None or missing:
+        if record is None or missing or model:
             encoder = open_encoder(model or Model.from_json(state.model))
-            record, canaries = _door(staging, record, encoder, Space.from_json(state.space))
+            record, canaries = _door(staging, record, encoder, space)
             _embed_missing(staging, encoder, texts, hashes, missing, known, record.space.id, progress)
         else:
             canaries = record.canaries  # no vector of today comes in
@@ -79,15 +77,9 @@ def embed(root: Path, *, model: str | None = None, progress: Progress = SILENT) 
         if encoder is not None:
             _check_sealed(encoder, texts, vectors, record, str(root))
         truncated = _truncated(encoder, texts, missing)
-        _seal(staging, record.space.id, canaries, hashes, vectors)
+        staging.put(state, "vectors", _vector_columns(canaries, hashes, vectors))
     embedded = len(_unique(missing, hashes))
     return EmbedReport(len(texts), embedded, len(texts) - embedded, truncated, record.space.id)
-
-
-def _texts(staging: Staging, chunks: Table, space: Space) -> list[str]:
-    table = staging.table("documents")
-    documents = list(read_documents(table)) if table else []
-    return [space.fill_template(piece.context, piece.text) for piece in read_chunks(chunks, documents)]
 
 
 def hash_texts(texts: list[str]) -> NDArray[np.uint8]:
@@ -211,15 +203,12 @@ def _truncated(encoder: Encoder | None, texts: list[str], missing: list[int]) ->
     )
 
 
-def _seal(
-    staging: Staging, space: str, canaries: Canaries, hashes: NDArray[np.uint8], vectors: NDArray[np.float32]
-) -> None:
-    """The staged vectors as one table, with the canaries as this run embedded them."""
-    columns = {
+def _vector_columns(canaries: Canaries, hashes: NDArray[np.uint8], vectors: NDArray[np.float32]) -> dict[str, Column]:
+    """The vectors with the hashes of their texts, and the canaries as this run embedded them."""
+    return {
         "vectors": vectors,
         "norms": np.linalg.norm(vectors, axis=1).astype(np.float32),
         "texts": hashes,
         "canaries_query": canaries.query,
         "canaries_passage": canaries.passage,
     }
-    staging.write("vectors", columns, made_from=staging.digest("chunks"), space=space)

@@ -16,7 +16,8 @@ from core.index.reader import Index, open_index
 from core.index.staging import Staging
 from core.index.state import State
 from core.index.writer import create, writing
-from core.pipeline.ledger import Ledger, document_columns, read_documents
+from core.pipeline.ledger import Ledger
+from core.pipeline.staged import document_columns, read_documents
 from core.progress import SILENT, Progress
 from core.sources.scan import scan
 from core.space.identity import Space
@@ -64,9 +65,11 @@ def ingest(
         base = open_index(root) if read_current(root) else None
         staging = Staging(root)
         state = _state(staging, base, encoder, model)
-        table = staging.table("documents") if state.documents else None
+        table = staging.table(state, "documents")
         ledger = Ledger(base, read_documents(table) if table else ())
         sources, scanned, notes = _resolve(state.sources, paths, name)
+        if table is None and state.documents:
+            scanned = list(sources)  # an ingest was cut off: what it had staged is read again
         outcomes: list[Outcome] = []
         progress.stage("ingest")
         for source in scanned:
@@ -75,10 +78,9 @@ def ingest(
                 notes.append(f"{source.root} is gone: the source {source.name!r} and its documents are given up")
             outcomes += _scan(source, ledger, yes, progress)
         documents, dead = ledger.staged(), ledger.dead()
-        if documents or dead or base is None:
-            staging.write("documents", document_columns(documents))
+        if documents or dead or base is None or tuple(sources) != base.generation.sources:
             state = replace(state, sources=tuple(sources), dead=dead, documents=len(documents))
-            staging.save(replace(state, digest=staging.digest("documents")))
+            staging.put(state, "documents", document_columns(documents))
         else:
             staging.clear()
     notes += _language_note(documents, Model.from_json(state.model))
@@ -130,7 +132,7 @@ def prepare(root: Path, paths: Sequence[str], model: str | None) -> Encoder | No
             fix=f"samespace build FOLDER --to {root}",
         )
     for path in paths:
-        if not Path(path).exists():
+        if not path or not Path(path).exists():
             raise UsageError("there is no such file or folder to read from", path=path, fix="check the path")
         if Path(path).resolve() == root.resolve() or (Path(path) / "samespace.json").is_file():
             raise UsageError("this is an index, not a source", path=path, fix="name the folder of your documents")
@@ -149,11 +151,15 @@ def _state(staging: Staging, base: Index | None, encoder: Encoder | None, model:
         generation = base.generation
         identity = base.json(f"spaces/{base.view.space}/space.json")["identity"]
         state = State(generation.generation, generation.sources, generation.model, identity, generation.settings)
+    other = model if state is not None and model not in (None, "auto", state.model["name"]) else None
+    if state is not None and state.base == 0 and other:
+        staging.clear()  # nothing is published yet, so the index may still change its mind
+        state = None
     if state is None:
         encoder = encoder or open_encoder(find_model(model or "auto"))
         return State(base=0, sources=(), model=encoder.model.to_json(), space=encoder.space.to_json())
-    if model and model not in ("auto", state.model["name"]):
-        _refuse_other_space(state, model, staging.root)
+    if other:
+        _refuse_other_space(state, other, staging.root)
     return state
 
 
@@ -182,7 +188,13 @@ def _resolve(
     for path in paths:
         root = str(Path(path).resolve())
         source = by_root.get(root)
-        if source is None or (name and source.name != name):
+        if source is not None and name and source.name != name:
+            raise UsageError(
+                f"this folder is the source {source.name!r} already; a source keeps its name",
+                path=root,
+                fix="leave --name out",
+            )
+        if source is None:
             base = name or Path(root).name or "root"
             chosen = base
             if not name and base in sources:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from core.canonical import canonical
 from core.errors import UsageError
-from core.index.columns import Table
 from core.index.reader import Index
 from core.sources.walk import nfc
 from core.types import Document, Outcome, Source
-
-_COLUMNS = ("id", "title", "text", "source", "sha256")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +80,8 @@ class Ledger:
             for id, path in {**mine, **staged}.items()
             if (met[id].status == "skipped" if id in met else not failed.held(id, path))
         }
-        if mine and gone >= mine.keys() and not yes:
+        readable = any(outcome.status in ("new", "changed", "unchanged") for outcome in outcomes)
+        if mine and gone >= mine.keys() and not readable and not yes:
             raise UsageError(
                 f"the source {source.name!r} has no readable documents any more; the index keeps the {len(mine)} it has",
                 path=source.root,
@@ -125,15 +121,3 @@ class _Failed:
         """Whether the document `id`, a record of the file `path` or ("") a file itself, may lie in one of them."""
         file = PurePosixPath((path if path == self._source else f"{self._source}/{path}") if path else id)
         return any(str(place) in self._paths for place in (file, *file.parents))
-
-
-def document_columns(documents: Sequence[Document]) -> dict[str, list[str]]:
-    columns = {name: [getattr(document, name) for document in documents] for name in _COLUMNS}
-    return {**columns, "meta": [canonical(dict(document.meta)).decode() for document in documents]}
-
-
-def read_documents(table: Table) -> Iterator[Document]:
-    names = (*_COLUMNS, "meta")
-    for values in zip(*(table.strings(name) for name in names), strict=True):
-        value: dict[str, Any] = dict(zip(names, values, strict=True))
-        yield Document(**{**value, "meta": json.loads(value["meta"])})

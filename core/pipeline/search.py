@@ -126,7 +126,10 @@ class Search:
         names = {key: segments[key[0]].name_of(key[1]) for key in final}
         order = sorted(final, key=lambda key: (-round(final[key], 6), names[key]))
         if self.settings.unit == "document":
-            order = list({names[key][0]: key for key in reversed(order)}.values())[::-1]
+            best: dict[str, Key] = {}
+            for key in order:
+                best.setdefault(names[key][0], key)
+            order = list(best.values())
         for key in order[: self.settings.k]:
             trail = {
                 stage: Stage(scores[key], ranks[stage][key], weights.get(stage, 1.0))

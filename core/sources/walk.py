@@ -70,6 +70,9 @@ def _folder(source: Source) -> list[Found]:
                 raise
             found.append(_found(spelled, folder, "failed", from_os_error(error).message))
             continue
+        if any(entry.name == "samespace.json" for entry in listed):
+            found.append(_found(spelled, folder, "skipped", "a samespace index"))
+            continue
         for entry in listed:
             name = f"{spelled}/{shown(entry.name)}"
             if entry.name.startswith("."):

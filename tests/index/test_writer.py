@@ -214,7 +214,7 @@ STRANGERS = (
 )  # fmt: skip
 LEFTOVERS = (
     "documents/000099", "chunks/c-0123456789abcdef/000099", "lexical/a-0123456789abcdef/c-0123456789abcdef/000099",
-    "spaces/s-0123456789abcdef/space.json", "spaces/s-0123456789abcdef/c-0123456789abcdef/000099.hnsw",
+    "spaces/s-0123456789abcdef/space.json", "spaces/s-0123456789abcdef/c-0123456789abcdef/000099.000099.hnsw",
     "generations/000099.json", "documents/000099.tmp", "generations/000099.json.tmp", "CURRENT.tmp",
 )  # fmt: skip
 
