@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,6 +55,15 @@ Alpha = Annotated[
     float | None,
     typer.Option("--alpha", help="Weight of the vectors, 0 to 1; given, the fusion is `weighted`.", show_default="0.7"),
 ]
+
+
+def unknown_language(texts: Iterable[str], model: str, languages: Sequence[str]) -> str:
+    """What to say when `texts` are mostly in a script that the model does not know; nothing when it knows them."""
+    from core.text import language_share
+
+    if language_share(" ".join(texts), languages) >= 0.5:
+        return ""
+    return f"the model {model} does not know Chinese, so these numbers say little; `samespace models` lists others"
 
 
 def choose_fusion(fusion: str, alpha: float | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from core.errors import CorruptError, NoIndexError
 from core.index import fs
 from core.index.generation import FORMAT, Generation, check_magic, generation_name, read_current
 from core.index.state import State, read_state
+from core.space.identity import check_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,10 @@ def info(root: Path) -> Info:
     try:
         if fs.digest(path) != generation.files.get(name):
             raise ValueError("sha256 differs")
-        space = json.loads(path.read_bytes())
-        space.pop("canaries", None)
-    except (OSError, ValueError, AttributeError) as error:
+        value = json.loads(path.read_bytes())
+        check_record(value)
+        space = {name: value[name] for name in ("id", "identity", "metric", "storage", "model", "runtime", "tolerance")}
+    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
         raise CorruptError(
             "the record of the space is missing or damaged", path=path, fix=f"samespace check {root} lists all damage"
         ) from error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.hits import hit_json, show_hits
-from cli.options import IndexPath, Json, K, Mode
+from cli.options import IndexPath, Json, K, Mode, unknown_language
 from cli.render import emit_json, note, say
 from cli.waiting import waiting
 from core.errors import UsageError
@@ -123,6 +123,9 @@ def _hits(
             },
         )
         return
+    own = opened.generation.model
+    if name == "maxsim" and (warning := unknown_language([query or ""], own["name"], own.get("languages", ()))):
+        note(warning)
     show_hits(ranked, query or "", explain=explain, full=full)
     if not ranked:
         note("nothing to rerank")

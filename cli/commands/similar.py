@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from cli.options import Json
-from cli.render import emit_json, number, one_line, say, table
+from cli.options import Json, unknown_language
+from cli.render import emit_json, note, number, one_line, say, table
 from cli.waiting import waiting
 
 
@@ -61,6 +61,8 @@ def similar(
             (name, *columns),
             [(columns[row], *(number(float(value)) for value in line)) for row, line in enumerate(matrix)],
         )
+    if warning := unknown_language(texts, encoder.model.name, encoder.model.languages):
+        note(warning)
     if vectors:
         for row, vector in enumerate(result.vectors, start=1):
             say(f"\n{row}: " + " ".join(f"{value:.6f}" for value in vector))

@@ -36,8 +36,12 @@ def verify_space(index: IndexPath, model: OtherModel = None, json: Json = False)
         rows.append(("metric", "=" if record.metric == encoder.metric else "≠", record.metric, encoder.metric))
         table(("field", "", f"index ({record.model.name})", f"model ({encoder.model.name})"), rows)
         say()
-        say(f"canaries: {verdict.agreement.texts} vectors, mean cosine {verdict.agreement.mean_cosine:.6f}, "
-            f"worst distance {verdict.agreement.worst_distance:.2e} (allowed {verdict.agreement.tolerance:g})")  # fmt: skip
+        agreement = verdict.agreement
+        if "dimension" in verdict.differences:
+            say(f"canaries: {agreement.texts} vectors, not to be compared: their lengths differ")
+        else:
+            figures = f"mean cosine {agreement.mean_cosine:.6f}, worst distance {agreement.worst_distance:.2e}"
+            say(f"canaries: {agreement.texts} vectors, {figures} (allowed {agreement.tolerance:g})")
     if not verdict.accepted:
         raise mismatch(verdict, record, str(index))
     note(f"accepted: {verdict.summary}")

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from core.encoders import Model
-from core.errors import BackendError, MissingError
+from core.errors import BackendError, MissingError, UsageError
 
 _WANTED = ["*.json", "*.safetensors", "*.txt", "*.model"]
 _UNWANTED = ["onnx/*", "openvino/*"]
@@ -21,6 +21,12 @@ def locate(model: Model) -> tuple[Path, str | None]:
     scheme, _, rest = model.location.partition(":")
     if scheme == "package":
         module, _, folder = rest.partition("/")
+        if (
+            not module.isidentifier() or ".." in folder
+        ):  # an index may come from anywhere; a dotted name would be imported
+            raise MissingError(
+                f"the model {model.name!r} has no place that can be", path=model.location, fix="name a --model"
+            )
         spec = find_spec(module)
         if spec is None or not spec.submodule_search_locations:
             raise MissingError(
@@ -43,12 +49,16 @@ def _download(model: Model) -> tuple[Path, str | None]:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     options = {"revision": model.revision, "allow_patterns": _WANTED, "ignore_patterns": _UNWANTED}
     try:
         path = Path(snapshot_download(model.location, local_files_only=True, **options))
         return path, path.name
+    except HFValidationError as error:
+        raise UsageError(
+            f"{model.location!r} can be no name on the model hub", fix="a hub name is owner/model"
+        ) from error
     except (LocalEntryNotFoundError, OSError):
         pass  # not in the cache: ask the hub
     try:

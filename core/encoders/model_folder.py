@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import mmap
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from core.canonical import digest
+from core.encoders.weights import weights_digest
 from core.errors import CorruptError, MissingError
 
 _OLD_POOLING = {
@@ -52,12 +52,26 @@ class ModelFolder:
         path = self.path / name
         try:
             return json.loads(path.read_bytes()) if path.is_file() else {}
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise CorruptError("this file of the model is no JSON", path=path, fix="fetch the model again") from error
 
     @cached_property
     def _modules(self) -> list[Mapping[str, str]]:
-        return self._json("modules.json") or [{"type": "Transformer", "path": ""}, {"type": "Pooling", "path": ""}]
+        modules = self._json("modules.json")
+        if not modules:  # a plain transformers folder
+            return [{"type": "Transformer", "path": ""}, {"type": "Pooling", "path": ""}]
+        for module in modules:
+            if not module["type"].startswith("sentence_transformers."):
+                raise MissingError(
+                    f"this model needs code of its own ({module['type']}), which samespace does not run",
+                    path=self.path,
+                    fix="choose a model without remote code",
+                )
+            if Path(module["path"]).is_absolute() or ".." in Path(module["path"]).parts:
+                raise CorruptError(
+                    "a module lies outside the model's folder", path=self.path, fix="fetch the model again"
+                )
+        return list(modules)
 
     @cached_property
     def _transformer(self) -> Path:
@@ -79,7 +93,8 @@ class ModelFolder:
                 if config.get("include_prompt") is False:
                     names.append("without-prompt")
             elif kind != "Normalize":
-                names.append(kind)
+                config = self._json(f"{module['path']}/config.json")
+                names.append(f"{kind}({digest(config)[:8]})")
         return "+".join("+".join(name) if isinstance(name, list) else name for name in names)
 
     @property
@@ -101,7 +116,7 @@ class ModelFolder:
     @property
     def max_tokens(self) -> int:
         """The least of what the folder's files allow."""
-        bert = self._json("sentence_bert_config.json")
+        bert = self._json_beside("sentence_bert_config.json")
         tokenizer = self._json_beside("tokenizer_config.json")
         positions = self._config.get("max_position_embeddings")
         if positions and self._config.get("model_type") in ("roberta", "xlm-roberta", "camembert", "mpnet"):
@@ -110,8 +125,12 @@ class ModelFolder:
         return min((int(limit) for limit in limits if limit and limit < 1e6), default=512)
 
     def _json_beside(self, name: str) -> dict[str, Any]:
-        value = json.loads((self._transformer / name).read_bytes()) if (self._transformer / name).is_file() else {}
-        return dict(value)
+        """A file of the transformer's folder."""
+        return dict(self._json(str((self._transformer / name).relative_to(self.path))))
+
+    @property
+    def tokenizer_file(self) -> Path:
+        return self._transformer / "tokenizer.json"
 
     @property
     def prompts(self) -> tuple[str, str]:
@@ -142,70 +161,10 @@ class ModelFolder:
         config = self._json_beside("tokenizer_config.json")
         settings = {key: config[key] for key in _TOKENIZER_KEYS if config.get(key) is not None}
         # sentence_bert_config's own switch lower-cases before the tokenizer sees the text.
-        lower = bool(self._json("sentence_bert_config.json").get("do_lower_case"))
+        lower = bool(self._json_beside("sentence_bert_config.json").get("do_lower_case"))
         return digest({"content": content, "settings": settings, **({"lower": True} if lower else {})})
 
     @cached_property
     def weights(self) -> str:
-        """A digest of every floating-point tensor: name, dtype, shape, bytes. Files and their order do not matter."""
-        tensors: dict[str, tuple[str, list[int], Path, int, int]] = {}
-        for path in sorted(self.path.rglob("*.safetensors")):
-            folder = path.parent.relative_to(self.path)
-            if {"onnx", "openvino"} & set(folder.parts):
-                continue
-            for name, entry, start in _tensors(path):
-                if entry["dtype"][0] in "FB" and entry["dtype"] != "BOOL":  # integers are buffers such as position_ids
-                    a, b = entry["data_offsets"]
-                    tensors[f"{folder.as_posix()}/{name}"] = (
-                        entry["dtype"],
-                        entry["shape"],
-                        path,
-                        start + a,
-                        start + b,
-                    )
-        if not tensors:
-            raise self._no_weights()
-        total = hashlib.sha256()
-        maps: dict[Path, mmap.mmap] = {}
-        for name in sorted(tensors):
-            dtype, shape, path, start, end = tensors[name]
-            if path not in maps:
-                with path.open("rb") as file:
-                    maps[path] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            if not 0 <= start <= end <= len(maps[path]):
-                raise CorruptError("the model's weights are cut short", path=path, fix="fetch the model again")
-            total.update(f"{name}\0{dtype}\0{shape}\0".encode())
-            with memoryview(maps[path]) as view:
-                total.update(view[start:end])
-        return total.hexdigest()
-
-    def _no_weights(self) -> MissingError:
-        pickled = [path.name for path in self.path.rglob("*") if path.suffix in (".bin", ".pt", ".pth", ".ckpt")]
-        if pickled:
-            return MissingError(
-                f"this model has only pickled weights ({pickled[0]}), which can run code when they are loaded",
-                path=self.path,
-                fix="use a revision with .safetensors, or convert it once where you trust it: "
-                "SentenceTransformer(NAME).save_pretrained(FOLDER)",
-            )
-        return MissingError("this model has no .safetensors weights", path=self.path, fix="fetch the model again")
-
-
-def _tensors(path: Path) -> list[tuple[str, dict[str, Any], int]]:
-    """(name, header entry, offset of the data) of every tensor in a safetensors file."""
-    try:
-        with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            if size > 100_000_000:
-                raise ValueError("the header is too long")
-            header = json.loads(file.read(size))
-        header.pop("__metadata__", None)
-        for name, entry in header.items():
-            begin, end = entry["data_offsets"]
-            if not (isinstance(entry["dtype"], str) and entry["dtype"] and isinstance(entry["shape"], list)):
-                raise ValueError(f"the tensor {name} is not described")
-            if type(begin) is not int or type(end) is not int:
-                raise ValueError(f"the tensor {name} has no place")
-        return [(name, entry, 8 + size) for name, entry in header.items()]
-    except (ValueError, AttributeError, TypeError, KeyError) as error:
-        raise CorruptError(f"no safetensors file ({error})", path=path, fix="fetch the model again") from error
+        """The digest of every module's weights. Raises MissingError for pickled ones, CorruptError for damaged ones."""
+        return weights_digest([self.path / module["path"] for module in self._modules])

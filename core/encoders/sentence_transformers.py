@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from core.encoders import Model
 from core.encoders.hub import locate
 from core.encoders.model_folder import ModelFolder
-from core.errors import CorruptError, MissingError, SpaceMismatchError
-from core.space.identity import Space
+from core.errors import CorruptError, MissingError, SpaceMismatchError, UsageError
+from core.space.identity import METRICS, Space
 from core.text import encodable
 from core.types import Side
 
@@ -46,6 +46,12 @@ class SentenceTransformersEncoder:
         try:
             self.metric = {"dot_product": "dot"}.get(folder.metric, folder.metric)
             self.space = _describe(folder, model.options.get("prompts", {}))
+            if self.metric not in METRICS:
+                raise UsageError(
+                    f"this model compares vectors by {self.metric!r}, which samespace does not",
+                    path=path,
+                    fix=f"choose a model that uses one of: {', '.join(METRICS)}",
+                )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CorruptError(
                 f"the files that describe this model are damaged ({error!r})", path=path, fix="fetch the model again"
@@ -131,7 +137,7 @@ class SentenceTransformersEncoder:
         """The fast tokenizer alone, without truncation and padding: loads in milliseconds, without torch."""
         from tokenizers import Tokenizer
 
-        path = self._path / "tokenizer.json"
+        path = self._folder.tokenizer_file
         if not path.is_file():
             raise MissingError(
                 "this model has no tokenizer.json, which counting tokens needs",

@@ -95,8 +95,15 @@ class Generation:
         )
         try:
             value = json.loads(data)
+            if (
+                not isinstance(value, dict)
+                or type(value["format"]) is not int
+                or not isinstance(value["requires"], list)
+            ):
+                raise damaged
             if value["format"] != FORMAT or value["requires"]:
                 raise newer(path, f"format {value['format']}", value["requires"])
+            check_types(value)
             stored = value.pop("sha256")
             if stored != digest(value):
                 raise damaged
@@ -112,6 +119,8 @@ class Generation:
                 }
             )
             generation.check()
+            if path.stem != f"{generation.generation:06d}":
+                raise ValueError("its number is not that of its file")
         except (ValueError, KeyError, TypeError, AttributeError, StopIteration, RecursionError) as error:
             raise damaged from error
         return generation
@@ -128,11 +137,41 @@ class Generation:
                 for name in segment.files(view).values():
                     if name not in self.files:
                         raise ValueError(f"{name} has no digest")
-            if any(not 0 <= row < segment.documents for row in self.dead.get(segment.name, ())):
-                raise ValueError("dead rows out of range")
+            dead = self.dead.get(segment.name, ())
+            if any(not 0 <= row < segment.documents for row in dead) or len(set(dead)) != len(dead):
+                raise ValueError("dead rows out of range or twice")
+            # Nothing is counted that its file has no room for, so no number can make a reader take memory for it.
+            if segment.documents > self.files[f"documents/{segment.name}"].size or segment.chunks >= 1 << 31:
+                raise ValueError("more rows than its files hold")
+        if len({segment.name for segment in self.segments}) != len(self.segments):
+            raise ValueError("a segment stands twice")
         if set(self.dead) - {segment.name for segment in self.segments}:
             raise ValueError("dead rows of an unknown segment")
         _ = self.primary
+
+
+def check_types(value: Mapping[str, Any]) -> None:
+    """Raises TypeError or KeyError unless every field of a generation's JSON has its type: it may come from anywhere."""
+
+    def texts(*parts: Any) -> bool:
+        return all(isinstance(part, str) for part in parts)
+
+    def numbers(*parts: Any) -> bool:
+        return all(type(part) is int and part >= 0 for part in parts)
+
+    model, settings = value["model"], value["settings"]
+    fits = (
+        numbers(value["generation"], value["parent"])
+        and texts(value["created"], value["tool"], model["name"], model["provider"], model.get("location", ""))
+        and texts(*(settings[stage]["name"] for stage in ("chunker", "analyzer", "ann")))
+        and all(texts(source["name"], source["root"]) for source in value["sources"])
+        and all(texts(*view.values()) for view in value["views"])
+        and all(texts(part["name"]) and numbers(part["documents"], part["chunks"]) for part in value["segments"])
+        and all(numbers(*rows) for rows in value["dead"].values())
+        and all(numbers(entry["size"]) and texts(entry["sha256"]) for entry in value["files"].values())
+    )
+    if not fits:
+        raise TypeError("a field is not of its type")
 
 
 def newer(path: Path, what: str, requires: Any = ()) -> FormatError:

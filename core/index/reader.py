@@ -99,22 +99,31 @@ class SegmentReader:
     def document_key(self, row: int) -> tuple[str, str, str, str]:
         """Id, sha256, source and, for a record, the file it came from: without decoding the text."""
         columns = self._document_columns
-        meta = json.loads(columns["meta"][row])
+        meta = self._meta(row)
         return columns["id"][row], columns["sha256"][row], columns["source"][row], str(meta.get("path", ""))
 
     def document(self, row: int) -> Document:
         values = {name: column[row] for name, column in self._document_columns.items()}
-        return Document(**{**values, "meta": json.loads(values["meta"])})
+        return Document(**{**values, "meta": self._meta(row)})
+
+    def _meta(self, row: int) -> dict[str, Any]:
+        try:
+            meta = json.loads(self._document_columns["meta"][row])
+            pages = meta.get("pages", [])
+            if not isinstance(pages, list) or not all(type(page) is int for page in pages):
+                raise ValueError("pages are not numbers")
+            return dict(meta)
+        except (ValueError, AttributeError, RecursionError) as error:
+            raise self._index.damaged(self._names["documents"], f"row {row}: {error}") from error
 
     @cached_property
     def _chunk_columns(self) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64], Strings]:
         chunks = self.chunks
-        return (
-            chunks.array("ordinal", "<i4"),
-            chunks.array("start", "<i8"),
-            chunks.array("end", "<i8"),
-            chunks.strings("context"),
-        )
+        numbers = (chunks.array("ordinal", "<i4"), chunks.array("start", "<i8"), chunks.array("end", "<i8"))
+        context = chunks.strings("context")
+        if any(len(column) != self.segment.chunks for column in (*numbers, context)):
+            raise self._index.damaged(self._names["chunks"], "its columns do not fit the segment")
+        return (*numbers, context)
 
     def name_of(self, row: int) -> tuple[str, int]:
         """Document id and ordinal of a chunk row: what tells chunks apart in every generation."""

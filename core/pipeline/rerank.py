@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from core.config import open_encoder
+from core.config import find_model, open_encoder
 from core.encoders import Encoder
 from core.errors import BackendError, UsageError
 from core.index.reader import Index
@@ -25,7 +25,7 @@ def open_reranker(name: str | None, index: Index, encoder: Encoder | None = None
     """
     name = name or DEFAULT_RERANKER
     if name != "maxsim":
-        reranker: Reranker = RERANKERS.load("cross-encoder")(name)
+        reranker: Reranker = RERANKERS.load("cross-encoder")(find_model(name))
         return reranker
     if encoder is None:
         record = read_space(index)

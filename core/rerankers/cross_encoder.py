@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from core.config import find_model
+from core.encoders import Model
 from core.encoders.hub import locate
 from core.errors import MissingError
 from core.text import encodable
@@ -29,10 +29,9 @@ def _has_head(path: Path) -> bool:
 
 
 class CrossEncoderReranker:
-    def __init__(self, name: str):
-        """Raises UsageError (no such name), MissingError (not a cross-encoder, pickled weights), BackendError."""
+    def __init__(self, model: Model):
+        """Raises MissingError (not a cross-encoder, pickled weights), BackendError."""
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-        model = find_model(name)
         path, _ = locate(model)
         if not any(path.glob("*.safetensors")):
             raise MissingError(
@@ -48,7 +47,7 @@ class CrossEncoderReranker:
         from transformers.utils.logging import disable_progress_bar
 
         disable_progress_bar()  # type: ignore[no-untyped-call]
-        self.name = name
+        self.name = model.name
         try:
             self._model: Any = CrossEncoder(
                 str(path), device="cpu", local_files_only=True, model_kwargs={"use_safetensors": True}

@@ -8,6 +8,7 @@ from typing import Any
 
 from core.canonical import make_id
 
+METRICS = ("cosine", "dot", "euclidean")
 DEFAULT_TEMPLATE = "{context}\n{text}"
 
 
@@ -58,3 +59,14 @@ class Space:
         before, _, rest = self.template.partition("{context}")
         between, _, after = rest.partition("{text}")
         return f"{before}{context}{between}{text}{after}"
+
+
+def check_record(value: Mapping[str, Any]) -> None:
+    """Raises TypeError or KeyError unless the fields of a space.json have their types: it may come from anywhere."""
+    model, storage = value["model"], value["storage"]
+    texts = (value["metric"], model["name"], model["provider"], model.get("location", ""), storage["dtype"])
+    texts = (*texts, *value["canaries"], *model.get("languages", ()))
+    if not all(isinstance(text, str) for text in texts) or not isinstance(model.get("revision"), str | None):
+        raise TypeError("a field is not of its type")
+    if value["metric"] not in METRICS or not 0 < float(value["tolerance"]) < 0.1:
+        raise ValueError("its metric or tolerance cannot be")

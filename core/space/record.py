@@ -14,7 +14,7 @@ from core.encoders import Encoder, Model
 from core.errors import BackendError, CorruptError
 from core.index.columns import Column, Table
 from core.space.canaries import TOLERANCE, Canaries, canary_texts, embed_canaries
-from core.space.identity import Space
+from core.space.identity import Space, check_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,7 @@ def read_record(data: bytes, table: Table, path: str) -> SpaceRecord:
         space = Space.from_json(value["identity"])
         texts = tuple(value["canaries"])
         query, passage = table.array("query", "<f4", 2), table.array("passage", "<f4", 2)
+        check_record(value)
         if value["id"] != space.id or not query.shape == passage.shape == (len(texts), space.dimension):
             raise ValueError("its parts do not fit one another")
         return SpaceRecord(

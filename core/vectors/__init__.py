@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from core.errors import UsageError
 from core.registry import Registry
+from core.space.identity import METRICS
 from core.types import Match
 
 SEARCHERS = Registry(
@@ -19,7 +20,6 @@ SEARCHERS = Registry(
     {"exact": "core.vectors.exact:ExactSearcher", "hnsw": "core.vectors.hnsw:HnswSearcher"},
     extras={"hnsw": "hnswlib"},
 )
-METRICS = ("cosine", "dot", "euclidean")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import hnswlib
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import StorageError
+from core.errors import CorruptError, StorageError
 from core.types import Match
 from core.vectors import VectorSegment, best, score
 from core.vectors.exact import ExactSearcher, search_segment
@@ -56,7 +56,12 @@ def _load(segment: VectorSegment, metric: str) -> Any:
     if segment.graph is None:
         return None
     graph = hnswlib.Index(space=_SPACES[metric], dim=segment.vectors.shape[1])
-    graph.load_index(str(segment.graph), max_elements=len(segment.vectors))
+    try:
+        graph.load_index(str(segment.graph), max_elements=len(segment.vectors))
+    except RuntimeError as error:
+        raise CorruptError(
+            f"this is no graph ({error})", path=segment.graph, fix="samespace index INDEX --ann exact, then --ann hnsw"
+        ) from error
     return graph
 
 

@@ -346,6 +346,22 @@ class TestVerifySpace:
         assert (value["schema"], value["exit_code"]) == ("samespace/error/1", 13)
         assert list(value["details"]["differences"]) == ["weights"]
 
+    def test_another_dimension_has_no_figures(self, index: Path) -> None:
+        done = samespace("verify-space", index, "--model", "minilm")
+        assert done.code == 13
+        assert re.search(r"^dimension +≠ +128 +384$", done.out, re.M)
+        assert "not to be compared" in done.out
+
+
+def test_numbers_that_say_little_come_with_a_warning(notes: Path, sample: Path) -> None:
+    for words in (
+        ["similar", "龙井茶", "银行", "--model", "minilm"],
+        ["rerank", sample / "sample.index", "龙井茶用多少度的水泡"],
+    ):
+        assert "the model minilm does not know Chinese" in ok(*words).err
+    for words in (["similar", "tea", "--model", "minilm"], ["similar", "龙井茶", "--model", "hashing"]):
+        assert ok(*words).err == ""
+
 
 class TestInfoCheckModels:
     def test_info(self, index: Path, notes: Path) -> None:

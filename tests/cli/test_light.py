@@ -136,10 +136,7 @@ class TestLayers:
             for module in imports(path)
             if below(module, *above)
         }
-        # The one exception: a reranker is named like an encoder, so it asks the catalogue what the name means.
-        assert {(path, ".".join(module.split(".")[:2])) for path, module in wrong} <= {
-            ("core.rerankers.cross_encoder", "core.config")
-        }
+        assert wrong == set()
 
     def test_the_space_does_not_know_the_ways(self) -> None:
         for path in (ROOT / "core" / "space").glob("*.py"):
