@@ -32,7 +32,8 @@ class Boundary(TyperGroup):
         before = signal.signal(signal.SIGTERM, _terminate)
         try:
             result = super().invoke(ctx)
-            sys.stdout.flush()
+            if sys.stdout is not None:  # `>&-` closes it
+                sys.stdout.flush()
             return result
         except SamespaceError as error:
             _show(error, ctx)
@@ -55,17 +56,20 @@ class Boundary(TyperGroup):
             _show(SamespaceError("out of memory", fix="close other programs, or work on fewer documents at once"), ctx)
             raise typer.Exit(int(ExitCode.STORAGE)) from None
         except KeyboardInterrupt:
-            note(
-                "interrupted: what was published is untouched, finished work is kept; the same command goes on from there"
-            )
-            raise typer.Exit(int(ExitCode.INTERRUPTED)) from None
+            raise _stopped("interrupted", ExitCode.INTERRUPTED, ctx) from None
         except Terminated:
-            note(
-                "terminated: what was published is untouched, finished work is kept; the same command goes on from there"
-            )
-            raise typer.Exit(int(ExitCode.TERMINATED)) from None
+            raise _stopped("terminated", ExitCode.TERMINATED, ctx) from None
         finally:
             signal.signal(signal.SIGTERM, before)
+
+
+def _stopped(word: str, code: ExitCode, ctx: Any) -> typer.Exit:
+    error = SamespaceError(
+        f"{word}: what was published is untouched, finished work is kept", fix="the same command goes on from there"
+    )
+    error.exit_code = code
+    _show(error, ctx)
+    return typer.Exit(int(code))
 
 
 def _silence_stdout() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,5 +10,16 @@ from core.index import fs
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Replace `path` by these lines. Raises OSError; then it is what it was before."""
-    fs.write(path, (f"{line}\n".encode() for line in lines))
+    """Replace `path` by these lines, or write to it where it is a device or a pipe; a link is followed.
+
+    Raises OSError; then a file is what it was before.
+    """
+    data = [f"{line}\n".encode() for line in lines]
+    if path.exists() and not path.is_file():
+        with path.open("wb") as stream:
+            stream.writelines(data)
+        return
+    target = Path(os.path.realpath(path))
+    aside = target.with_name(f".{target.name}.{os.getpid()}")
+    fs.write(aside, data)
+    fs.rename(aside, target)

@@ -10,12 +10,13 @@ import typer
 from cli.options import Json, unknown_language
 from cli.render import emit_json, note, number, one_line, say, table
 from cli.waiting import waiting
+from core.errors import UsageError
 
 
 def similar(
     texts: Annotated[list[str], typer.Argument(metavar="TEXT...", help="The texts to compare.", show_default=False)],
     index: Annotated[Path | None, typer.Option(metavar="INDEX", help="Use this index's model.")] = None,
-    model: Annotated[str, typer.Option(metavar="NAME", help="The model, where no index is named.")] = "auto",
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="The model, where no index is named.")] = None,
     query: Annotated[bool, typer.Option("--query", help="Embed them as queries; else as passages.")] = False,
     vectors: Annotated[bool, typer.Option("--vectors", help="Print the vectors too.")] = False,
     json: Json = False,
@@ -30,13 +31,15 @@ def similar(
     from core.similar import similar as compare_texts
     from core.space.verify import guard
 
+    if index is not None and model is not None:
+        raise UsageError("an index has its own model", fix="leave --model or --index out")
     with waiting("loading the model"):
         if index is not None:
             record = reading(index, read_space)
             encoder = open_encoder(record.model)
             guard(record, encoder, path=str(index), short=True)
         else:
-            encoder = open_encoder(model)
+            encoder = open_encoder(model or "auto")
         result = compare_texts(encoder, texts, "query" if query else "passage")
     if json:
         emit_json(

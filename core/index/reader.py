@@ -177,12 +177,6 @@ class Index:
     def table(self, name: str) -> Table:
         return Table(self.verified(name))
 
-    def json(self, name: str) -> Any:
-        try:
-            return json.loads(self.verified(name).read_bytes())
-        except ValueError as error:
-            raise self.damaged(name, "it is no JSON") from error
-
     def live_documents(self) -> Iterator[tuple[SegmentReader, int]]:
         for segment in self.segments:
             mask = segment.live_documents

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from core.errors import UsageError
 from core.index.generation import read_current
+from core.index.reader import open_index
 from core.index.writer import writing
-from core.pipeline.chunk import ChunkReport, chunk
+from core.pipeline.chunk import ChunkReport, choose_settings, chunk
 from core.pipeline.embed import EmbedReport, embed
 from core.pipeline.index import IndexReport, index
 from core.pipeline.ingest import IngestReport, ingest, prepare
 from core.progress import SILENT, Progress
+from core.vectors import SEARCHERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ def build(
     progress: Progress = SILENT,
 ) -> BuildReport:
     """The four stages at once; run again, it does only what changed. Raises what they raise."""
+    SEARCHERS.load(ann or "exact")  # a wrong name or a missing package is said before any work
     prepare(root, paths, model)
     with writing(root):
         ingested = ingest(root, paths, model=model, name=name, yes=yes, progress=progress)
@@ -50,6 +53,8 @@ def build(
             embedded = embed(root, model=model, progress=progress)
         elif not read_current(root):
             raise _nothing_readable(ingested, root)
+        else:
+            choose_settings(open_index(root).generation.settings, chunker, size, overlap, fixed=True, root=root)
         return BuildReport(ingested, chunked, embedded, index(root, ann=ann, progress=progress))
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from core.chunkers import CHUNKERS, Chunker, ChunkSettings
 from core.config import open_encoder
 from core.encoders import Model
 from core.errors import UsageError
 from core.index.staging import Staging
-from core.index.state import State
 from core.index.writer import writing
 from core.pipeline.staged import chunk_columns, staged_documents
 from core.progress import SILENT, Progress
@@ -43,7 +44,8 @@ def chunk(
         state = staging.require("chunk")
         documents = staged_documents(staging, state)
         encoder = open_encoder(Model.from_json(state.model))
-        settings = _settings(state, chunker, size, overlap, encoder.space.max_tokens, root)
+        settings = choose_settings(state.settings, chunker, size, overlap, fixed=bool(state.base), root=root)
+        settings.check(encoder.space.max_tokens)
         cutter: Chunker = CHUNKERS.load(settings.name)(settings, encoder)
         progress.stage("chunk", len(documents))
         chunks: list[tuple[int, Chunk]] = []
@@ -54,20 +56,28 @@ def chunk(
     return ChunkReport(len(documents), len(chunks), settings.id(encoder.space.tokenizer), settings)
 
 
-def _settings(
-    state: State, chunker: str | None, size: int | None, overlap: int | None, limit: int, root: Path
+def choose_settings(
+    recorded: Mapping[str, Any],
+    chunker: str | None,
+    size: int | None,
+    overlap: int | None,
+    *,
+    fixed: bool,
+    root: Path,
 ) -> ChunkSettings:
-    recorded = ChunkSettings.from_json(state.settings["chunker"]) if "chunker" in state.settings else ChunkSettings()
+    """What was asked for, over what the index's settings have, over the defaults.
+
+    Raises UsageError when the settings are `fixed`, as they are from the first published generation on, and others are
+    asked for.
+    """
+    before = ChunkSettings.from_json(recorded["chunker"]) if "chunker" in recorded else ChunkSettings()
     asked = ChunkSettings(
-        chunker or recorded.name,
-        recorded.size if size is None else size,
-        recorded.overlap if overlap is None else overlap,
+        chunker or before.name, before.size if size is None else size, before.overlap if overlap is None else overlap
     )
-    if state.base and asked.to_json() != recorded.to_json():
+    if fixed and asked.to_json() != before.to_json():
         raise UsageError(
-            f"this index is cut by {recorded.to_json()}, which is fixed when its first generation is published",
+            f"this index is cut in another way ({before.text}), which is fixed when its first generation is published",
             path=root,
             fix="leave the chunking options out, or build another index beside it",
         )
-    asked.check(limit)
     return asked

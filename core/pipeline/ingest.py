@@ -17,6 +17,7 @@ from core.index.staging import Staging
 from core.index.state import State
 from core.index.writer import create, writing
 from core.pipeline.ledger import Ledger
+from core.pipeline.spaces import read_space
 from core.pipeline.staged import document_columns, read_documents
 from core.progress import SILENT, Progress
 from core.sources.scan import scan
@@ -149,8 +150,8 @@ def _state(staging: Staging, base: Index | None, encoder: Encoder | None, model:
         staging.clear()  # what is left of work that was published or belongs to no generation
     if state is None and base is not None:
         generation = base.generation
-        identity = base.json(f"spaces/{base.view.space}/space.json")["identity"]
-        state = State(generation.generation, generation.sources, generation.model, identity, generation.settings)
+        space = read_space(base).space.to_json()
+        state = State(generation.generation, generation.sources, generation.model, space, generation.settings)
     other = model if state is not None and model not in (None, "auto", state.model["name"]) else None
     if state is not None and state.base == 0 and other:
         staging.clear()  # nothing is published yet, so the index may still change its mind

@@ -71,7 +71,7 @@ class TestInterrupted:
         done = stopped(["embed", staged], sign)
         assert done.returncode == code, done.stderr
         assert done.stdout == ""
-        assert done.stderr.startswith(f"{word}: ")
+        assert done.stderr.startswith(f"samespace: {word}: ")
         assert "the same command goes on from there" in done.stderr
         assert "Traceback" not in done.stderr
         value = ok("embed", staged, "--json").json
