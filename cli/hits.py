@@ -35,7 +35,8 @@ def show_hits(hits: Sequence[Hit], query: str, *, explain: bool = False, full: b
     """Rank, file, place and score of every hit, then its text."""
     for rank, hit in enumerate(hits, start=1):
         say(f"{rank:>2}. {visible(hit.chunk.document_id)}  {visible(hit.place)}  [{hit.score:.4f}]")
-        if hit.title and hit.title not in hit.chunk.document_id:
+        begins_with_title = hit.chunk.text.lstrip("# ").startswith(hit.title)
+        if hit.title and hit.title not in hit.chunk.document_id and not begins_with_title:
             say(f"    {one_line(hit.title)}")
         if explain:
             trail = (f"{n} {s.score:.4f} (rank {s.rank}, weight {s.weight:.2f})" for n, s in hit.trail.items())

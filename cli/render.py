@@ -88,6 +88,6 @@ def number(value: float) -> str:
 def terminal_width(default: int = 100) -> int:
     import shutil
 
-    if not sys.stdout.isatty():
+    if sys.stdout is None or not sys.stdout.isatty():
         return default
     return max(20, min(shutil.get_terminal_size((default, 24)).columns, 120))

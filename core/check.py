@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.errors import SamespaceError
+from core.errors import SamespaceError, shell
 from core.index import fs
 from core.index.generation import Generation, check_magic, generation_name, read_current
 from core.index.reader import Index, SegmentReader
@@ -31,7 +31,7 @@ def check(root: Path, progress: Progress = SILENT) -> list[Finding]:
     if not number:
         return [
             _staged(root),
-            Finding("generation", "warning", "nothing is published yet", f"samespace build --to {root}"),
+            Finding("generation", "warning", "nothing is published yet", f"samespace build --to {shell(root)}"),
         ]
     path = root / generation_name(number)
     generation = Generation.from_bytes(path.read_bytes(), path)
@@ -117,4 +117,4 @@ def _staged(root: Path) -> Finding:
         return Finding("staging", "warning", error.message, error.fix)
     if state is None:
         return Finding("staging", "ok", "nothing is staged")
-    return Finding("staging", "note", f"{state.documents} documents are staged", f"samespace build --to {root}")
+    return Finding("staging", "note", f"{state.documents} documents are staged", f"samespace build --to {shell(root)}")

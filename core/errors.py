@@ -17,6 +17,7 @@ SamespaceError
 from __future__ import annotations
 
 import errno
+import shlex
 from enum import IntEnum
 from pathlib import Path
 
@@ -145,6 +146,11 @@ _STORAGE = {
     errno.EMFILE: ("too many open files", "raise the limit (ulimit -n) and run again"),
     errno.ENFILE: ("too many open files on this system", "close some programs and run again"),
 }
+
+
+def shell(path: str | Path) -> str:
+    """`path` as it is typed at a shell, for commands that an error advises."""
+    return shlex.quote(str(path))
 
 
 def from_os_error(error: OSError) -> SamespaceError:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import CorruptError, NoIndexError
+from core.errors import CorruptError, NoIndexError, shell
 from core.index import fs
 from core.index.generation import FORMAT, Generation, check_magic, generation_name, read_current
 from core.index.state import State, read_state
@@ -56,7 +56,7 @@ def info(root: Path) -> Info:
             raise NoIndexError(
                 "this index is empty: nothing is published or staged",
                 path=root,
-                fix=f"samespace build FOLDER --to {root}",
+                fix=f"samespace build FOLDER --to {shell(root)}",
             )
         return Info(root, None, staged, {"identity": dict(staged.space), "model": dict(staged.model)}, 0)
     path = root / generation_name(number)
@@ -71,6 +71,8 @@ def info(root: Path) -> Info:
         space = {name: value[name] for name in ("id", "identity", "metric", "storage", "model", "runtime", "tolerance")}
     except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
         raise CorruptError(
-            "the record of the space is missing or damaged", path=path, fix=f"samespace check {root} lists all damage"
+            "the record of the space is missing or damaged",
+            path=path,
+            fix=f"samespace check {shell(root)} lists all damage",
         ) from error
     return Info(root, generation, staged, space, sum(digest.size for digest in generation.files.values()))

@@ -38,7 +38,7 @@ class Lists:
 
 @dataclass(frozen=True, slots=True)
 class Fused:
-    """The fused score of every candidate, and the weight each side had."""
+    """The fused score of every candidate that a side with weight found, and the weight each side had."""
 
     scores: Mapping[Key, float]
     dense_weight: float

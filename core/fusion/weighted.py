@@ -12,7 +12,9 @@ def fuse(lists: Lists) -> Fused:
 
 
 def combine(lists: Lists, dense_weight: float, lexical_weight: float) -> Fused:
-    dense, lexical = normalized(lists.dense), normalized(lists.lexical)
+    """A side without weight has nothing to say: what only it found is left out."""
+    dense = normalized(lists.dense) if dense_weight else {}
+    lexical = normalized(lists.lexical) if lexical_weight else {}
     scores = {
         key: dense_weight * dense.get(key, 0.0) + lexical_weight * lexical.get(key, 0.0) for key in {**dense, **lexical}
     }

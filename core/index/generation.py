@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from core.canonical import canonical, digest
-from core.errors import CorruptError, FormatError, NoIndexError, SamespaceError
+from core.errors import CorruptError, FormatError, NoIndexError, SamespaceError, shell
 from core.index.fs import Digest
 from core.types import Source
 
@@ -186,7 +186,9 @@ def newer(path: Path, what: str, requires: Any = ()) -> FormatError:
 def check_magic(root: Path) -> None:
     """Raises NoIndexError, CorruptError or FormatError unless `root` is an index this version reads."""
     if not root.exists():
-        raise NoIndexError("there is no index here", path=root, fix=f"make one: samespace build FOLDER --to {root}")
+        raise NoIndexError(
+            "there is no index here", path=root, fix=f"make one: samespace build FOLDER --to {shell(root)}"
+        )
     try:
         value = json.loads((root / "samespace.json").read_bytes())
         magic, number = value["magic"], value["format"]
@@ -194,7 +196,7 @@ def check_magic(root: Path) -> None:
         raise NoIndexError(
             "this is not a samespace index (it has no samespace.json)",
             path=root,
-            fix=f"name an index directory, or make one: samespace build FOLDER --to {root}",
+            fix="name an index directory; a new one is made by: samespace build FOLDER --to NEW.index",
         ) from None
     except (ValueError, KeyError, TypeError, RecursionError, IsADirectoryError) as error:
         raise CorruptError(

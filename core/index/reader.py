@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import CorruptError, NoIndexError
+from core.errors import CorruptError, NoIndexError, shell
 from core.index import fs
 from core.index.columns import Strings, Table
 from core.index.generation import (
@@ -154,7 +154,7 @@ class Index:
         return CorruptError(
             f"a file of generation {self.generation.generation} is damaged: {what}",
             path=self.root / name,
-            fix=f"restore it from a copy, or build the index again; `samespace check {self.root}` lists all that is damaged",
+            fix=f"restore it from a copy, or build the index again; `samespace check {shell(self.root)}` lists all that is damaged",
         )
 
     def verified(self, name: str) -> Path:
@@ -196,7 +196,7 @@ def open_index(root: Path) -> Index:
         raise NoIndexError(
             "nothing is published in this index yet",
             path=root,
-            fix=f"finish it: samespace build --to {root}   (`samespace info {root}` shows what is staged)",
+            fix=f"finish it: samespace build --to {shell(root)}   (`samespace info {shell(root)}` shows what is staged)",
         )
     path = root / generation_name(number)
     return Index(root, Generation.from_bytes(read_generation_file(path), path))

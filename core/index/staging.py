@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.canonical import canonical
-from core.errors import UsageError
+from core.errors import UsageError, shell
 from core.index import fs
 from core.index.columns import Column, Table, concatenate, write_columns
 from core.index.state import State, read_state
@@ -38,7 +38,7 @@ class Staging:
             raise UsageError(
                 f"there is nothing to {stage}: no documents are staged",
                 path=self.root,
-                fix=f"samespace ingest FOLDER --to {self.root}, or all stages at once: samespace build --to {self.root}",
+                fix=f"samespace ingest FOLDER --to {shell(self.root)}, or all stages at once: samespace build --to {shell(self.root)}",
             )
         return state
 

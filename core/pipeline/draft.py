@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from core.chunkers import ChunkSettings
-from core.errors import UsageError
+from core.errors import UsageError, shell
 from core.index.columns import Table, concatenate, write_columns
 from core.index.fs import Digest
 from core.index.generation import Generation, Segment, View
@@ -52,7 +52,7 @@ class Draft:
             raise UsageError(
                 "there are no documents to publish",
                 path=root,
-                fix=f"samespace ingest FOLDER --to {root}; with --json it says why files were left out",
+                fix=f"samespace ingest FOLDER --to {shell(root)}; with --json it says why files were left out",
             )
         record = staged_space(self._staging)
         if record is None or "chunker" not in self._state.settings:

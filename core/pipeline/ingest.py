@@ -10,7 +10,7 @@ from pathlib import Path
 
 from core.config import find_model, open_encoder
 from core.encoders import Encoder, Model
-from core.errors import SpaceMismatchError, UsageError
+from core.errors import SpaceMismatchError, UsageError, shell
 from core.index.generation import read_current
 from core.index.reader import Index, open_index
 from core.index.staging import Staging
@@ -130,7 +130,7 @@ def prepare(root: Path, paths: Sequence[str], model: str | None) -> Encoder | No
         raise UsageError(
             "no source was named, and there is no index here whose sources could be read again",
             path=root,
-            fix=f"samespace build FOLDER --to {root}",
+            fix=f"samespace build FOLDER --to {shell(root)}",
         )
     for path in paths:
         if not path or not Path(path).exists():

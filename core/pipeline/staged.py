@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from core.canonical import canonical
-from core.errors import UsageError
+from core.errors import UsageError, shell
 from core.index.columns import Column, Table
 from core.index.staging import Staging
 from core.index.state import State
@@ -22,11 +22,11 @@ _COLUMNS = ("id", "title", "text", "source", "sha256")
 
 def not_through(staging: Staging, stage: str) -> UsageError:
     """The error that says which stage is to be run first."""
-    again = f"--to {staging.root}" if stage == "ingest" else str(staging.root)
+    again = f"--to {shell(staging.root)}" if stage == "ingest" else shell(staging.root)
     return UsageError(
         f"the staged documents are not through `{stage}` yet",
         path=staging.root,
-        fix=f"samespace {stage} {again}; or all stages at once: samespace build --to {staging.root}",
+        fix=f"samespace {stage} {again}; or all stages at once: samespace build --to {shell(staging.root)}",
     )
 
 

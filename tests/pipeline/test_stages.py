@@ -190,13 +190,12 @@ def _interrupted(work: Callable[[Path], object], root: Path, number: int) -> boo
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    fs.on_step = at_step(number, interrupt)
-    try:
-        work(root)
-    except KeyboardInterrupt:
-        return True
-    finally:
-        fs.on_step = lambda step, path: None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fs, "on_step", at_step(number, interrupt))
+        try:
+            work(root)
+        except KeyboardInterrupt:
+            return True
     return False
 
 
