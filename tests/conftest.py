@@ -14,12 +14,13 @@ settings.load_profile("samespace")
 sys.path.append(str(Path(__file__).parent / "index"))  # handmade.py, for every suite that needs a small index
 _numbers = count()
 
-_FORKING = ("test_kill.py", "test_writer.py", "test_publication.py")
+_FIRST = ("test_readme.py", "test_kill.py", "test_writer.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that fork come first: a child of a process in which torch has started threads can hang."""
-    items.sort(key=lambda item: item.path.name not in _FORKING)
+    """The longest test comes first, so that the other processes work beside it; then those that fork: a child of a
+    process in which torch has started threads can hang."""
+    items.sort(key=lambda item: _FIRST.index(item.path.name) if item.path.name in _FIRST else len(_FIRST))
 
 
 @pytest.fixture(scope="session", autouse=True)
