@@ -21,5 +21,9 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
         return
     target = Path(os.path.realpath(path))
     aside = target.with_name(f".{target.name}.{os.getpid()}")
-    fs.write(aside, data)
-    fs.rename(aside, target)
+    try:
+        fs.write(aside, data)
+        fs.rename(aside, target)
+    except BaseException:
+        fs.discard(aside)
+        raise

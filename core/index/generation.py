@@ -265,7 +265,9 @@ def _damaged_current(root: Path, what: str) -> CorruptError:
             data = path.read_bytes()
             number = Generation.from_bytes(data, path).generation
             line = current_line(number, hashlib.sha256(data).hexdigest()).decode().strip()
-            fix = f"the newest whole generation is {number}; to go back to it: echo '{line}' > '{root / 'CURRENT'}'"
+            fix = (
+                f"the newest whole generation is {number}; to go back to it: echo '{line}' > {shell(root / 'CURRENT')}"
+            )
             break
     return CorruptError(what, path=root / "CURRENT", fix=fix)
 
