@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.canonical import canonical
 from core.errors import UsageError, shell
 from core.index import fs
 from core.index.columns import Column, Table, concatenate, write_columns
@@ -43,7 +41,7 @@ class Staging:
         return state
 
     def save(self, state: State) -> None:
-        fs.write(self.folder / "state.json", [canonical(asdict(state)) + b"\n"])
+        fs.write(self.folder / "state.json", [state.to_bytes()])
 
     def clear(self) -> None:
         """`state.json` first: without it nothing is staged, whatever else is still there."""
@@ -68,10 +66,12 @@ class Staging:
 
     def table(self, state: State, name: str) -> Table | None:
         """The staged table that `state` speaks of; None when there is none, or it is of another run or damaged."""
+        return Table(self.path(name)) if self.has(state, name) else None
+
+    def has(self, state: State, name: str) -> bool:
+        """Whether the staged file `name` is there, and the one that `state` speaks of."""
         path = self.path(name)
-        if name not in state.tables or not path.is_file() or fs.digest(path).sha256 != state.tables[name]:
-            return None
-        return Table(path)
+        return name in state.tables and path.is_file() and fs.digest(path).sha256 == state.tables[name]
 
     # parts: batches of vectors as they were embedded
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from core.canonical import canonical, digest
 from core.errors import CorruptError
 from core.index.generation import read_current
 from core.types import Source
@@ -18,7 +19,7 @@ TABLES = ("documents", "chunks", "vectors")  # each is made from the one before
 @dataclass(frozen=True, slots=True)
 class State:
     """`base` is the generation it started from (0: none); `dead` its rows that were replaced or removed; `space` and
-    `model` what the index was created with; `tables` the sha256 of the staged tables it speaks of: another table of the
+    `model` what the index was created with; `tables` the sha256 of the staged files it speaks of: another one of the
     name is of another run, or damaged, and its stage is to be run again.
     """
 
@@ -36,8 +37,13 @@ class State:
 
     def with_table(self, name: str, sha256: str) -> State:
         """With a table made anew: those that were made from the one it replaces are out of date."""
-        before = {other: self.tables[other] for other in TABLES[: TABLES.index(name)] if other in self.tables}
-        return replace(self, tables={**before, name: sha256})
+        later = TABLES[TABLES.index(name) :] if name in TABLES else ()
+        kept = {other: digest for other, digest in self.tables.items() if other not in later}
+        return replace(self, tables={**kept, name: sha256})
+
+    def to_bytes(self) -> bytes:
+        value = asdict(self)
+        return canonical({**value, "sha256": digest(value)}) + b"\n"
 
 
 def read_state(root: Path) -> State | None:
@@ -48,6 +54,8 @@ def read_state(root: Path) -> State | None:
     path = root / "staging" / "state.json"
     try:
         value = json.loads(path.read_bytes())
+        if value.pop("sha256") != digest(value):
+            raise ValueError("sha256 differs")
         if value["base"] != read_current(root):
             return None  # published already, before the staging could be cleared
         return State(

@@ -78,15 +78,19 @@ def writing(root: Path) -> Iterator[None]:
                 path=root,
                 fix="searching works; to change it, copy it to a place where you may write",
             ) from error
-        for name in ("staging", "generations", "documents", "chunks", "lexical", "spaces"):
-            if (root / name).is_symlink():
-                raise CorruptError(
-                    "a folder of this index is a link", path=root / name, fix="put the folder itself there"
-                )
+        _refuse_linked_folders(root)
         _held.add(key)
         stack.callback(_held.discard, key)
         sweep(root)
         yield
+
+
+def _refuse_linked_folders(root: Path) -> None:
+    """An index may come from anywhere: nothing is written through a link that somebody put into it."""
+    for folder in ("staging", "generations", "documents", "chunks", "lexical", "spaces"):
+        for path in (root / folder, *(root / folder).rglob("*")):
+            if path.is_symlink() and path.is_dir():
+                raise CorruptError("a folder of this index is a link", path=path, fix="put the folder itself there")
 
 
 def sweep(root: Path) -> None:

@@ -54,7 +54,7 @@ class Draft:
                 path=root,
                 fix=f"samespace ingest FOLDER --to {shell(root)}; with --json it says why files were left out",
             )
-        record = staged_space(self._staging)
+        record = staged_space(self._staging, self._state)
         if record is None or "chunker" not in self._state.settings:
             raise not_through(self._staging, "embed" if "chunker" in self._state.settings else "chunk")
         names = space_files(record.space.id)

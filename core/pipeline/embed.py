@@ -18,6 +18,7 @@ from core.index.columns import Column
 from core.index.generation import read_current
 from core.index.reader import Index, open_index
 from core.index.staging import Staging
+from core.index.state import State
 from core.index.writer import writing
 from core.pipeline.spaces import read_space, staged_space
 from core.pipeline.staged import staged_chunks, staged_documents
@@ -65,11 +66,11 @@ def embed(root: Path, *, model: str | None = None, progress: Progress = SILENT) 
         if base is not None:
             known.add_all(_published(base))
         missing = [n for n in range(len(texts)) if hashes[n].tobytes() not in known]
-        record = read_space(base) if base else staged_space(staging)
+        record = read_space(base) if base else staged_space(staging, state)
         encoder: Encoder | None = None
         if record is None or missing or model:
             encoder = open_encoder(model or Model.from_json(state.model))
-            record, canaries = _door(staging, record, encoder, space)
+            state, record, canaries = _door(staging, state, record, encoder)
             _embed_missing(staging, encoder, texts, hashes, missing, known, record.space.id, progress)
         else:
             canaries = record.canaries  # no vector of today comes in
@@ -127,16 +128,16 @@ def _unique(rows: list[int], hashes: NDArray[np.uint8]) -> list[int]:
 
 
 def _door(
-    staging: Staging, record: SpaceRecord | None, encoder: Encoder, planned: Space
-) -> tuple[SpaceRecord, Canaries]:
+    staging: Staging, state: State, record: SpaceRecord | None, encoder: Encoder
+) -> tuple[State, SpaceRecord, Canaries]:
     """The space on record, after `encoder` has shown that it lies in it, and the canaries of this run.
 
     A new index takes the encoder's space, which must be the one its documents were staged for.
     """
     if record is not None:
         now = guard(record, encoder, path=str(staging.root)).now
-        return record, Canaries(record.canaries.texts, now["query"], now["passage"])
-    if differences := planned.differences(encoder.space):
+        return state, record, Canaries(record.canaries.texts, now["query"], now["passage"])
+    if differences := Space.from_json(state.space).differences(encoder.space):
         raise SpaceMismatchError(
             f"the documents were staged for another space than {encoder.model.name!r} makes now "
             f"(they differ in {', '.join(differences)})",
@@ -145,9 +146,10 @@ def _door(
             details={"differences": {name: list(pair) for name, pair in differences.items()}},
         )
     record = record_space(encoder)
-    staging.write("canaries", record.columns())
-    fs.write(staging.path("space.json"), [record.to_bytes()])
-    return record, record.canaries
+    state = state.with_table("canaries", staging.write("canaries", record.columns()))
+    state = state.with_table("space.json", fs.write(staging.path("space.json"), [record.to_bytes()]).sha256)
+    staging.save(state)
+    return state, record, record.canaries
 
 
 def _embed_missing(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.index.columns import Table
 from core.index.reader import Index
 from core.index.staging import Staging
+from core.index.state import State
 from core.space.record import SpaceRecord, read_record
 
 
@@ -19,9 +20,9 @@ def read_space(index: Index) -> SpaceRecord:
     return read_record(path.read_bytes(), index.table(canaries), str(path))
 
 
-def staged_space(staging: Staging) -> SpaceRecord | None:
-    """The space of an index that has published nothing yet, or None before its first `embed`. Raises CorruptError."""
-    path, canaries = staging.path("space.json"), staging.path("canaries")
-    if not path.is_file() or not canaries.is_file():
+def staged_space(staging: Staging, state: State) -> SpaceRecord | None:
+    """The space of an index that has published nothing yet, or None before its first `embed` or when damaged. Raises CorruptError."""
+    if not staging.has(state, "space.json") or not staging.has(state, "canaries"):
         return None
+    path, canaries = staging.path("space.json"), staging.path("canaries")
     return read_record(path.read_bytes(), Table(canaries), str(path))

@@ -74,6 +74,14 @@ def test_without_the_generation_that_current_names_nothing_is_removed(root: Path
     assert contents(root) == left
 
 
+def test_an_earlier_generation_that_is_damaged_is_not_swept(root: Path) -> None:
+    """What it named is not known, so a writer removes nothing at all until it is mended."""
+    (root / "generations" / "000001.json").write_bytes(b"{")
+    left = {name: data for name, data in contents(root).items() if name != "CURRENT"}
+    assert build(root).index.generation == 3
+    assert {name: contents(root).get(name) for name in left} == left
+
+
 # What is published stays as it is
 
 

@@ -10,8 +10,9 @@ import pytest
 from handmade import FIRST, SECOND, all_files, at_step, built, generation, put, see, seen, seen_or_nothing
 
 from core.chunkers import ChunkSettings
-from core.errors import UsageError
+from core.errors import CorruptError, UsageError
 from core.index import fs
+from core.index.generation import current_number
 from core.index.reader import open_index, reading
 from core.pipeline.build import build
 from core.pipeline.chunk import chunk
@@ -291,3 +292,20 @@ def test_a_searcher_that_is_none_creates_no_index(root: Path, source: Path) -> N
     with pytest.raises(UsageError, match="bogus"):
         built(root, source, ann="bogus")
     assert not root.exists()
+
+
+@pytest.mark.parametrize("name", ["canaries", "space.json", "state.json"])
+def test_a_bit_flipped_in_what_is_staged_of_the_space_is_never_published(tmp_path: Path, name: str) -> None:
+    root, notes = tmp_path / "my.index", tmp_path / "notes"
+    notes.mkdir()
+    (notes / "cat.md").write_text("The cat sat on the mat.", encoding="utf-8")
+    ingest(root, [str(notes)], model="hashing")
+    chunk(root)
+    embed(root)
+    path = root / "staging" / name
+    data = bytearray(path.read_bytes())
+    data[-40] ^= 1
+    path.write_bytes(data)
+    with pytest.raises((UsageError, CorruptError)):
+        index(root)
+    assert current_number(root) == 0
