@@ -35,6 +35,8 @@ def find_model(name: str) -> Model:
     """
     if name == "auto":
         name = DEFAULT_MODEL
+    by_hub = {str(entry["hub"]): key for key, entry in catalogue().items() if "hub" in entry and "module" not in entry}
+    name = by_hub.get(name, name)  # the hub's name of a catalogue model means the same, prompts and all
     if entry := catalogue().get(name):
         location = f"package:{entry['module']}/{entry['folder']}" if "module" in entry else entry.get("hub", name)
         return Model(
