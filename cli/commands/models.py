@@ -54,7 +54,7 @@ def show(
     identity, entry = encoder.space.to_json(), dict(catalogue().get(encoder.model.name, {}))
     if json:
         value = {"model": encoder.model.to_json(), "catalogue": entry, "space": encoder.space.id, "identity": identity}
-        emit_json("models show", {**value, "metric": encoder.metric})
+        emit_json("models-show", {**value, "metric": encoder.metric})
         return
     rows: list[tuple[str, object]] = [("model", encoder.model.name), ("provider", encoder.model.provider)]
     rows += [(key, entry[key]) for key in ("about", "licence", "hub") if key in entry]

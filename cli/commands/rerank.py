@@ -73,6 +73,10 @@ def rerank(
 
 def _read(path: Path) -> str:
     if str(path) == "-":
+        if sys.stdin is None:
+            raise UsageError(
+                "standard input is closed", fix="samespace search INDEX QUERY --json | samespace rerank INDEX --hits -"
+            )
         return sys.stdin.buffer.read().decode("utf-8", "replace")
     if not path.is_file():
         raise UsageError(

@@ -25,7 +25,7 @@ def locate(model: Model) -> tuple[Path, str | None]:
             not module.isidentifier() or ".." in folder
         ):  # an index may come from anywhere; a dotted name would be imported
             raise MissingError(
-                f"the model {model.name!r} has no place that can be", path=model.location, fix="name a --model"
+                "the index names an impossible place for its model", path=model.location, fix="name a --model"
             )
         spec = find_spec(module)
         if spec is None or not spec.submodule_search_locations:

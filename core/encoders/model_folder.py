@@ -33,6 +33,8 @@ _TOKENIZER_FILES = (
     "spiece.model",
     "tokenizer.model",
 )
+# What the identity covers whole. Others (Router, CLIP, …) hold folders within folders, and weights that no digest sees.
+_KINDS = ("Transformer", "Pooling", "Normalize", "Dense", "LayerNorm", "Dropout")
 _TOKENIZER_KEYS = ("do_lower_case", "strip_accents", "tokenize_chinese_chars")
 
 
@@ -66,6 +68,12 @@ class ModelFolder:
                     f"this model needs code of its own ({module['type']}), which samespace does not run",
                     path=self.path,
                     fix="choose a model without remote code",
+                )
+            if module["type"].rpartition(".")[2] not in _KINDS:
+                raise MissingError(
+                    f"this model has a part that samespace cannot describe ({module['type']})",
+                    path=self.path,
+                    fix=f"choose a model made of {', '.join(_KINDS)}",
                 )
             if Path(module["path"]).is_absolute() or ".." in Path(module["path"]).parts:
                 raise CorruptError(
@@ -111,7 +119,12 @@ class ModelFolder:
         for kind, module in reversed(list(zip(self._kinds(), self._modules, strict=True))):
             if kind == "Dense":
                 return int(self._json(f"{module['path']}/config.json")["out_features"])
-        return int(self._config.get("hidden_size") or self._config.get("dim") or self._config.get("d_model") or 0)
+        size = int(self._config.get("hidden_size") or self._config.get("dim") or self._config.get("d_model") or 0)
+        if size < 1:
+            raise CorruptError(
+                "config.json does not say the dimension", path=self._transformer, fix="fetch the model again"
+            )
+        return size
 
     @property
     def max_tokens(self) -> int:

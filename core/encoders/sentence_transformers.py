@@ -145,7 +145,10 @@ class SentenceTransformersEncoder:
                 fix="load and save it once with a recent sentence-transformers: "
                 "SentenceTransformer(NAME).save_pretrained(FOLDER)",
             )
-        tokenizer = Tokenizer.from_file(str(path))
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises nothing narrower
+            raise CorruptError(f"no tokenizer ({error})", path=path, fix="fetch the model again") from error
         tokenizer.no_truncation()
         tokenizer.no_padding()
         return tokenizer

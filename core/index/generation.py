@@ -231,7 +231,11 @@ def read_current(root: Path) -> int:
     if not number:
         return 0
     path = root / generation_name(number)
-    if not hashlib.sha256(read_generation_file(path)).hexdigest().startswith(digest):
+    try:
+        data = read_generation_file(path)
+    except MissingFileError as error:
+        raise MissingFileError(error.message, path=path, fix=_damaged_current(root, "").fix) from None
+    if not hashlib.sha256(data).hexdigest().startswith(digest):
         raise _damaged_current(
             root, f"CURRENT and {generation_name(number)} do not fit one another: one of them is damaged"
         )
@@ -266,7 +270,8 @@ def _damaged_current(root: Path, what: str) -> CorruptError:
             number = Generation.from_bytes(data, path).generation
             line = current_line(number, hashlib.sha256(data).hexdigest()).decode().strip()
             fix = (
-                f"the newest whole generation is {number}; to go back to it: echo '{line}' > {shell(root / 'CURRENT')}"
+                f"the newest whole generation is {number}; to go back to it (later ones are then removed by the next build): "
+                f"echo '{line}' > {shell(root / 'CURRENT')}"
             )
             break
     return CorruptError(what, path=root / "CURRENT", fix=fix)
@@ -280,7 +285,7 @@ def missing(path: Path) -> MissingFileError:
     return MissingFileError(
         "a file of the published generation is missing",
         path=path,
-        fix="restore it from a copy, or build the index again",
+        fix="restore it from a copy, or build the index again in a new place",
     )
 
 

@@ -154,7 +154,8 @@ class Index:
         return CorruptError(
             f"a file of generation {self.generation.generation} is damaged: {what}",
             path=self.root / name,
-            fix=f"restore it from a copy, or build the index again; `samespace check {shell(self.root)}` lists all that is damaged",
+            fix="restore it from a copy, or build the index again in a new place; "
+            f"`samespace check {shell(self.root)}` lists all that is damaged",
         )
 
     def verified(self, name: str) -> Path:

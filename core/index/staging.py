@@ -97,7 +97,7 @@ class Staging:
 
     def _part_paths(self, space: str) -> list[Path]:
         folder = self.folder / "parts" / space
-        names = sorted(folder.glob("[0-9]*-*")) if folder.is_dir() else []
+        names = sorted(folder.glob(f"{'[0-9]' * 6}-*")) if folder.is_dir() else []
         return [path for path in names if path.is_file() and not path.name.endswith(fs.TMP)]
 
 

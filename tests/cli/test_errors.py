@@ -175,7 +175,7 @@ CASES = {
     "other magic": Case(SEARCH, 10, "not a samespace index", "", in_index("samespace.json", '{"magic":"x","format":0}')),
     "damaged magic": Case(SEARCH, 12, "samespace.json", "", in_index("samespace.json", "\0\0")),
     "damaged CURRENT": Case(SEARCH, 12, "CURRENT is damaged", "newest whole generation is 1", in_index("CURRENT", "one\n")),
-    "CURRENT to nowhere": Case(SEARCH, 12, "missing", "restore", in_index("CURRENT", "000009 0123456789abcdef\n")),
+    "CURRENT to nowhere": Case(SEARCH, 12, "missing", "newest whole generation is 1", in_index("CURRENT", "000009 0123456789abcdef\n")),
     "damaged generation": Case(SEARCH, 12, "generations/000001.json", "", flipped("generations/*.json")),
     "truncated documents": Case(SEARCH, 12, "documents/000001", "samespace check", truncated("documents/*")),
     "flipped documents": Case(SEARCH, 12, "documents/000001", "samespace check", flipped("documents/*")),

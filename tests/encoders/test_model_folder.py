@@ -288,3 +288,18 @@ class TestHub:
         assert code == 16, said
         assert "does not answer" in said
         assert "--model FOLDER" in said
+
+
+def test_a_module_with_folders_of_its_own_is_refused(copy: Path) -> None:
+    """A Router holds modules within modules: pickles and weights that the identity would not see."""
+    modules = json.loads((copy / "modules.json").read_text())
+    modules.append({"idx": 3, "name": "3", "path": "9_R", "type": "sentence_transformers.models.Router"})
+    (copy / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(MissingError, match="Router"):
+        open_encoder(str(copy))
+
+
+def test_a_tokenizer_that_is_none(copy: Path) -> None:
+    (copy / "tokenizer.json").write_text('{"model": {}}')
+    with pytest.raises(CorruptError, match="tokenizer"):
+        open_encoder(str(copy)).token_starts("text")
