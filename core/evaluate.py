@@ -13,7 +13,6 @@ from core.types import Qrel, Query
 
 _DEEPEST = 10_000
 _MOST_RELEVANT = 10_000  # trec_eval keeps a counter for every level
-DEFAULT_METRICS = ("nDCG@10", "R@100", "RR@10")
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,10 +41,6 @@ class IngestReport:
         counted = Counter(outcome.status for outcome in self.outcomes)
         return {s: counted[s] for s in ("new", "changed", "unchanged", "removed", "skipped", "failed")}
 
-    @property
-    def changed(self) -> bool:
-        return bool(self.staged or self.dead)
-
 
 def ingest(
     root: Path,
