@@ -88,7 +88,8 @@ def test_a_source_that_moved_is_published_though_no_document_changed(
         assert build(root, [str(moved)], name="notes").index.published
     else:
         report = ingest(root, [str(moved)], name="notes")
-        assert not report.staged and not report.dead
+        assert not report.staged
+        assert not report.dead
         assert index(root).published
     assert sources(root) == (Source("notes", str(moved)),)
     assert seen(root) == before
