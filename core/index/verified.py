@@ -8,7 +8,7 @@ import json
 import os
 from pathlib import Path
 
-from core.cache import cache_folder
+from core.cache import cache_folder, keep
 from core.index.fs import Digest
 
 
@@ -32,7 +32,4 @@ class Verified:
     def add(self, name: str, digest: Digest) -> None:
         with contextlib.suppress(OSError):
             self._known[name] = self._entry(name, digest)
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            aside = self._path.with_suffix(f".{os.getpid()}.tmp")
-            aside.write_text(json.dumps(self._known))
-            aside.replace(self._path)
+            keep(self._path, [json.dumps(self._known).encode()])
