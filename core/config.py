@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from core.encoders import ENCODERS, Encoder, Model
+from core.encoders import ENCODERS, Encoder, Model, Work
 from core.errors import CorruptError, UsageError
 
 DEFAULT_MODEL = "minilm"
@@ -59,11 +59,11 @@ def find_model(name: str) -> Model:
     )
 
 
-def open_encoder(model: Model | str) -> Encoder:
+def open_encoder(model: Model | str, work: Work = "queries") -> Encoder:
     """An encoder for `model`, described but not loaded. Raises UsageError, MissingError, BackendError."""
     if isinstance(model, str):
         model = find_model(model)
-    encoder: Encoder = ENCODERS.load(model.provider)(model)
+    encoder: Encoder = ENCODERS.load(model.provider)(model, work)
     return encoder
 
 

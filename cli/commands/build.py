@@ -61,6 +61,8 @@ def _json(report: BuildReport) -> dict[str, Any]:
         "embedded": embedded.embedded if embedded else 0,
         "reused": embedded.reused if embedded else 0,
         "truncated": embedded.truncated if embedded else 0,
+        "runtime": embedded.runtime if embedded else "",
+        "padding": embedded.padding if embedded else 0.0,
         "published": indexed.published,
         "generation": indexed.generation,
         "documents": indexed.documents,
@@ -76,7 +78,8 @@ def _show(report: BuildReport, to: Path) -> None:
             ("chunk", f"{chunked.chunks:,} chunks of {chunked.documents:,} documents ({chunked.settings.text})")
         )
     if embedded:
-        rows.append(("embed", f"{embedded.embedded:,} texts embedded, {embedded.reused:,} known already"))
+        by = f" by {embedded.runtime}" if embedded.embedded else ""
+        rows.append(("embed", f"{embedded.embedded:,} texts embedded{by}, {embedded.reused:,} known already"))
     word = "published" if indexed.published else "nothing changed:"
     rows.append(("index", f"{word} generation {indexed.generation}, {indexed.documents:,} documents"))
     for name, share in indexed.recall.items():

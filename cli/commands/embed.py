@@ -28,6 +28,8 @@ def embed(index: IndexPath, model: OtherModel = None, json: Json = False) -> Non
                 "reused": report.reused,
                 "truncated": report.truncated,
                 "space": report.space,
+                "runtime": report.runtime,
+                "padding": report.padding,
             },
         )
     else:

@@ -112,7 +112,7 @@ def _hits(
             settings = SearchSettings(mode=mode, k=candidates)  # type: ignore[arg-type]
             search = Search(opened, settings)
             found = list(search.search(Query("1", query or "")).hits)
-            model = open_reranker(name, opened, search.encoder)
+            model = open_reranker(name, opened)
         ranked = rerank_hits(model, query or "", found, k)
     if json:
         value = [hit_json(rank, hit) for rank, hit in enumerate(ranked, start=1)]

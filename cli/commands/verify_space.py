@@ -15,13 +15,12 @@ def verify_space(index: IndexPath, model: OtherModel = None, json: Json = False)
     from core.config import open_encoder
     from core.index.reader import reading
     from core.pipeline.spaces import read_space
-    from core.space.verify import mismatch
-    from core.space.verify import verify_space as verify
+    from core.space.verify import judge, mismatch
 
     record = reading(index, read_space)
     with waiting("embedding the canaries"):
         encoder = open_encoder(model or record.model)
-        verdict = verify(record, encoder)
+        verdict = judge(record, encoder)
     if json and verdict.accepted:
         emit_json(
             "verify-space",

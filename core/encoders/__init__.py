@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,27 @@ class Model:
         return cls(**{**value, "languages": tuple(value.get("languages", ()))})
 
 
+# What an encoder is opened for: single texts now, many texts for long, or what the others are compared with.
+Work = Literal["queries", "documents", "reference"]
+
+
+class Runtime(Protocol):
+    """What runs a model: the reference (torch), or something faster that has to prove itself."""
+
+    name: str
+    precision: str
+
+    def versions(self) -> dict[str, str]: ...
+
+    def embed(self, texts: Sequence[str], prompt: str) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
+        """Rows of `texts` and their vectors, float32 rows × dimension, in whatever order they are done."""
+        ...
+
+    def token_vectors(self, texts: Sequence[str], prompt: str) -> list[NDArray[np.float32]]:
+        """One array a text, tokens × dimension, special tokens among them."""
+        ...
+
+
 class Encoder(Protocol):
     """One model, ready to describe itself and to embed."""
 
@@ -52,8 +73,30 @@ class Encoder(Protocol):
         """Library versions, precision and processor features that vectors may depend on in their last digits."""
         ...
 
+    @property
+    def runtime_name(self) -> str:
+        """Engine and precision, for people."""
+        ...
+
+    def reference(self) -> Encoder:
+        """The same model run by its reference: what the record of a space is made with."""
+        ...
+
+    def fall_back(self) -> bool:
+        """Go on with the next best runtime, where the present one is not believed; False when there is none."""
+        ...
+
+    @property
+    def padding(self) -> float:
+        """The share of padding among the tokens that were run."""
+        ...
+
     def embed(self, texts: Sequence[str], side: Side) -> NDArray[np.float32]:
         """float32, texts × dimension, in the order of `texts`; the side's prompt is put before each text."""
+        ...
+
+    def stream(self, texts: Sequence[str], side: Side) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
+        """The same for many texts: rows of `texts` and their vectors, batch by batch, as they are done."""
         ...
 
     def token_vectors(self, texts: Sequence[str], side: Side) -> list[NDArray[np.float32]]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.encoders import Model
+from core.encoders import Encoder, Model, Work
 from core.errors import UsageError
 from core.space.identity import Space
 from core.types import Side
@@ -22,6 +22,7 @@ from core.types import Side
 _TOKEN = re.compile(r"[㐀-鿿豈-﫿]|\w+|[^\w\s]")
 DIMENSION = 128
 MAX_TOKENS = 256
+BATCH = 64
 
 
 class HashingEncoder:
@@ -29,7 +30,10 @@ class HashingEncoder:
 
     metric = "cosine"
 
-    def __init__(self, model: Model):
+    runtime_name = "hashing, float32"
+    padding = 0.0
+
+    def __init__(self, model: Model, work: Work = "queries"):
         match = re.fullmatch(r"hashing(?:-(\d+))?", model.location or model.name)
         if not match:
             raise UsageError(
@@ -48,6 +52,17 @@ class HashingEncoder:
 
     def runtime(self) -> dict[str, str]:
         return {"engine": "hashing", "precision": "float32"}
+
+    def reference(self) -> Encoder:
+        return self
+
+    def fall_back(self) -> bool:
+        return False
+
+    def stream(self, texts: Sequence[str], side: Side) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
+        for start in range(0, len(texts), BATCH):
+            part = texts[start : start + BATCH]
+            yield list(range(start, start + len(part))), self.embed(part, side)
 
     def embed(self, texts: Sequence[str], side: Side) -> NDArray[np.float32]:
         vectors = np.zeros((len(texts), DIMENSION), dtype=np.float32)

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from core.canonical import digest
-from core.encoders.weights import weights_digest
+from core.encoders.bert import Bert, Unsupported, assemble, read_shape
+from core.encoders.remembered import remembered
+from core.encoders.weights import map_tensors, weight_files, weights_digest
 from core.errors import CorruptError, MissingError
 
 _OLD_POOLING = {
@@ -162,6 +164,11 @@ class ModelFolder:
     @cached_property
     def tokenizer(self) -> str:
         """A digest of vocabulary, merges, normaliser and special tokens; padding and truncation are not decisive."""
+        names = ("tokenizer.json", "tokenizer_config.json", "sentence_bert_config.json", *_TOKENIZER_FILES)
+        files = [self._transformer / name for name in names]
+        return remembered("tokenizer 1", [path for path in files if path.is_file()], self._tokenizer_digest)
+
+    def _tokenizer_digest(self) -> str:
         path = self._transformer / "tokenizer.json"
         if path.is_file():
             value = self._json(str(path.relative_to(self.path)))
@@ -174,10 +181,24 @@ class ModelFolder:
         config = self._json_beside("tokenizer_config.json")
         settings = {key: config[key] for key in _TOKENIZER_KEYS if config.get(key) is not None}
         # sentence_bert_config's own switch lower-cases before the tokenizer sees the text.
-        lower = bool(self._json_beside("sentence_bert_config.json").get("do_lower_case"))
-        return digest({"content": content, "settings": settings, **({"lower": True} if lower else {})})
+        return digest({"content": content, "settings": settings, **({"lower": True} if self.lower_case else {})})
+
+    @property
+    def lower_case(self) -> bool:
+        return bool(self._json_beside("sentence_bert_config.json").get("do_lower_case"))
 
     @cached_property
     def weights(self) -> str:
         """The digest of every module's weights. Raises MissingError for pickled ones, CorruptError for damaged ones."""
-        return weights_digest([self.path / module["path"] for module in self._modules])
+        folders = [self.path / module["path"] for module in self._modules]
+        files = [path for number, folder in enumerate(folders) for path in weight_files(folder, needed=number == 0)]
+        return remembered("weights 1", files, lambda: weights_digest(folders))
+
+    def bert(self) -> Bert:
+        """The transformer, its weights mapped. Raises Unsupported for an architecture that is not run here, MissingError,
+        CorruptError.
+        """
+        if self.lower_case:
+            raise Unsupported("it lower-cases texts before its tokenizer sees them")
+        shape = read_shape(self._config)
+        return assemble(shape, map_tensors(self._transformer))

@@ -9,8 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from core.errors import CorruptError, MissingError
 
+_DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -30,10 +34,7 @@ def weights_digest(folders: Sequence[Path]) -> str:
     """
     tensors: dict[str, _Tensor] = {}
     for number, folder in enumerate(folders):
-        files = sorted(folder.glob("*.safetensors"))
-        if not files:
-            _refuse_pickled(folder, needed=number == 0)
-        for path in files:
+        for path in weight_files(folder, needed=number == 0):
             # Integers are buffers such as position_ids, which come and go with the version that saved the model.
             tensors |= {
                 f"{number}/{name}": t for name, t in _tensors(path).items() if t.dtype[0] in "FB" and t.dtype != "BOOL"
@@ -52,6 +53,36 @@ def weights_digest(folders: Sequence[Path]) -> str:
         with memoryview(maps[tensor.path]) as view:
             total.update(view[tensor.start : tensor.end])
     return total.hexdigest()
+
+
+def weight_files(folder: Path, needed: bool = True) -> list[Path]:
+    """The safetensors files of a module. Raises MissingError when it has pickled ones only, or none although `needed`."""
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        _refuse_pickled(folder, needed)
+    return files
+
+
+def map_tensors(folder: Path) -> dict[str, NDArray[Any]]:
+    """Every floating-point tensor of a module by its name, mapped read-only: float32 and float16 as they lie there,
+    bfloat16 widened to float32 in memory. Raises MissingError, CorruptError.
+    """
+    found: dict[str, NDArray[Any]] = {}
+    for path in weight_files(folder):
+        data = np.memmap(path, mode="r", dtype=np.uint8)
+        for name, (dtype, shape, _, start, end) in _tensors(path).items():
+            if dtype not in _DTYPES:
+                continue
+            if not 0 <= start <= end <= len(data):
+                raise CorruptError("the model's weights are cut short", path=path, fix="fetch the model again")
+            try:
+                values = np.asarray(data[start:end]).view(_DTYPES[dtype]).reshape(shape)
+            except (ValueError, TypeError) as error:
+                raise CorruptError(
+                    f"the tensor {name} is not of its shape", path=path, fix="fetch the model again"
+                ) from error
+            found[name] = (values.astype(np.uint32) << 16).view(np.float32) if dtype == "BF16" else values
+    return found
 
 
 def _refuse_pickled(folder: Path, needed: bool) -> None:

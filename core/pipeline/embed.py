@@ -37,13 +37,18 @@ Batch = tuple[NDArray[np.uint8], NDArray[np.float32]]  # hashes of texts (rows Ã
 
 @dataclass(frozen=True, slots=True)
 class EmbedReport:
-    """`embedded` texts went through the model now; `reused` had a vector already; `truncated` were longer than it takes."""
+    """`embedded` texts went through the model now; `reused` had a vector already; `truncated` were longer than it takes.
+
+    `runtime` names what ran the model ("" when nothing did), `padding` the share of its tokens that were padding.
+    """
 
     chunks: int
     embedded: int
     reused: int
     truncated: int
     space: str
+    runtime: str = ""
+    padding: float = 0.0
 
 
 def embed(root: Path, *, model: str | None = None, progress: Progress = SILENT) -> EmbedReport:
@@ -69,7 +74,7 @@ def embed(root: Path, *, model: str | None = None, progress: Progress = SILENT) 
         record = read_space(base) if base else staged_space(staging, state)
         encoder: Encoder | None = None
         if record is None or missing or model:
-            encoder = open_encoder(model or Model.from_json(state.model))
+            encoder = open_encoder(model or Model.from_json(state.model), "documents")
             state, record, canaries = _door(staging, state, record, encoder)
             _embed_missing(staging, encoder, texts, hashes, missing, known, record.space.id, progress)
         else:
@@ -80,7 +85,10 @@ def embed(root: Path, *, model: str | None = None, progress: Progress = SILENT) 
         truncated = _truncated(encoder, texts, missing)
         staging.put(state, "vectors", _vector_columns(canaries, hashes, vectors))
     embedded = len(_unique(missing, hashes))
-    return EmbedReport(len(texts), embedded, len(texts) - embedded, truncated, record.space.id)
+    runtime, padding = (encoder.runtime_name, encoder.padding) if encoder is not None else ("", 0.0)
+    return EmbedReport(
+        len(texts), embedded, len(texts) - embedded, truncated, record.space.id, runtime, round(padding, 4)
+    )
 
 
 def hash_texts(texts: list[str]) -> NDArray[np.uint8]:
@@ -146,10 +154,11 @@ def _door(
             details={"differences": {name: list(pair) for name, pair in differences.items()}},
         )
     record = record_space(encoder)
+    now = guard(record, encoder, path=str(staging.root)).now  # what will write the vectors agrees with the reference
     state = state.with_table("canaries", staging.write("canaries", record.columns()))
     state = state.with_table("space.json", fs.write(staging.path("space.json"), [record.to_bytes()]).sha256)
     staging.save(state)
-    return state, record, record.canaries
+    return state, record, Canaries(record.canaries.texts, now["query"], now["passage"])
 
 
 def _embed_missing(
@@ -165,17 +174,26 @@ def _embed_missing(
     """Longest texts first: batches of like length waste little, and what does not fit into memory fails at once."""
     rows = sorted(_unique(missing, hashes), key=lambda row: (-len(texts[row]), row))
     progress.stage("embed", len(rows))
-    for start in range(0, len(rows), BATCH):
-        batch = rows[start : start + BATCH]
-        vectors = encoder.embed([texts[row] for row in batch], "passage")
-        if vectors.shape != (len(batch), known.dimension) or not np.isfinite(vectors).all():
+    done: list[int] = []
+    vectors = np.empty((0, known.dimension), dtype=np.float32)
+
+    def put_away() -> None:
+        staging.add_part(space, hashes[done], vectors)
+        known.add_all([(hashes[done], vectors)])
+
+    for part, found in encoder.stream([texts[row] for row in rows], "passage"):
+        if found.shape != (len(part), known.dimension) or not np.isfinite(found).all():
             raise BackendError(
                 f"the model {encoder.model.name!r} gave vectors that are no numbers or not of {known.dimension} dimensions",
                 fix="what was embedded before is kept; check the model and run the same command again",
             )
-        staging.add_part(space, hashes[batch], vectors)
-        known.add_all([(hashes[batch], vectors)])
-        progress.advance(len(batch))
+        done, vectors = [*done, *(rows[n] for n in part)], np.concatenate([vectors, found])
+        progress.advance(len(part))
+        if len(done) >= BATCH:
+            put_away()
+            done, vectors = [], vectors[:0]
+    if done:
+        put_away()
 
 
 def _check_sealed(

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from core.config import find_model, open_encoder
-from core.encoders import Encoder
 from core.errors import BackendError, UsageError
 from core.index.reader import Index
 from core.pipeline.hits import make_hit
@@ -18,7 +17,7 @@ from core.space.verify import guard
 from core.types import Hit, Stage
 
 
-def open_reranker(name: str | None, index: Index, encoder: Encoder | None = None) -> Reranker:
+def open_reranker(name: str | None, index: Index) -> Reranker:
     """`maxsim` with the index's own encoder (checked to be in the index's space), or a cross-encoder by name or folder.
 
     Raises UsageError, MissingError, BackendError, SpaceMismatchError.
@@ -27,10 +26,9 @@ def open_reranker(name: str | None, index: Index, encoder: Encoder | None = None
     if name != "maxsim":
         reranker: Reranker = RERANKERS.load("cross-encoder")(find_model(name))
         return reranker
-    if encoder is None:
-        record = read_space(index)
-        encoder = open_encoder(record.model)
-        guard(record, encoder, path=str(index.root), short=True)
+    record = read_space(index)
+    encoder = open_encoder(record.model, "documents")  # it reads every candidate whole
+    guard(record, encoder, path=str(index.root), short=True)
     reranker = RERANKERS.load("maxsim")(encoder)
     return reranker
 

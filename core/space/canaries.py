@@ -74,6 +74,11 @@ class Agreement:
     def agrees(self) -> bool:
         return self.worst_distance <= self.tolerance and self.worst_length <= self.tolerance
 
+    @property
+    def nearly(self) -> bool:
+        """Near enough for a runtime's rounding to be the reason."""
+        return max(self.worst_distance, self.worst_length) <= 0.05
+
     def to_json(self) -> dict[str, Any]:
         return {
             "agrees": self.agrees,

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from core.canonical import canonical
+from core.cache import cache_folder, keep
+from core.canonical import canonical, digest
 from core.encoders import Encoder, Model
-from core.errors import BackendError, CorruptError
-from core.index.columns import Column, Table
+from core.errors import BackendError, CorruptError, MissingError
+from core.index.columns import Column, Table, concatenate, write_columns
 from core.space.canaries import TOLERANCE, Canaries, canary_texts, embed_canaries
 from core.space.identity import Space, check_record
 
@@ -48,11 +51,19 @@ class SpaceRecord:
 
 
 def record_space(encoder: Encoder) -> SpaceRecord:
-    """The record of a new index's space: the encoder embeds every canary, both ways.
+    """The record of a new index's space: the reference embeds every canary, both ways, and `encoder` has to agree later.
 
-    Raises BackendError for vectors that are no numbers or not of the space's dimension: no model would agree with them.
+    The reference takes seconds to start, so what it said is kept in the user's cache, by space and versions. Where it is
+    not installed, `encoder` itself stands for it, and the record says so. Raises BackendError for vectors that are no
+    numbers or not of the space's dimension: no model would agree with them.
     """
-    canaries = embed_canaries(encoder, canary_texts(encoder.space.max_tokens))
+    reference = encoder.reference()
+    try:
+        runtime = reference.runtime()
+    except MissingError:
+        reference, runtime = encoder, encoder.runtime()
+    texts = canary_texts(encoder.space.max_tokens)
+    canaries = _known_canaries(reference, texts, runtime) or embed_canaries(reference, texts)
     wanted = (len(canaries.texts), encoder.space.dimension)
     for vectors in (canaries.query, canaries.passage):
         if vectors.shape != wanted or not np.isfinite(vectors).all():
@@ -60,7 +71,31 @@ def record_space(encoder: Encoder) -> SpaceRecord:
                 f"the model {encoder.model.name!r} gave vectors that are no numbers or not of {wanted[1]} dimensions",
                 fix="check the model's files, or choose another model; nothing was recorded",
             )
-    return SpaceRecord(encoder.space, encoder.metric, encoder.model, encoder.runtime(), TOLERANCE, canaries)
+    keep(_canaries_file(reference, texts, runtime), [_kept(canaries)])
+    return SpaceRecord(encoder.space, encoder.metric, encoder.model, runtime, TOLERANCE, canaries)
+
+
+def _canaries_file(reference: Encoder, texts: Sequence[str], runtime: Mapping[str, str]) -> Path:
+    key = digest({"space": reference.space.id, "texts": list(texts), "runtime": dict(runtime)})
+    return cache_folder() / "canaries" / f"{reference.space.id}-{key[:16]}"
+
+
+def _kept(canaries: Canaries) -> bytes:
+    """Their vectors, with a digest of them: a damaged file of the cache must not speak for the reference."""
+    columns: dict[str, Column] = {"query": canaries.query, "passage": canaries.passage}
+    sha256 = hashlib.sha256(canaries.query.tobytes() + canaries.passage.tobytes()).hexdigest()
+    return concatenate(write_columns(columns, {"sha256": sha256}))
+
+
+def _known_canaries(reference: Encoder, texts: tuple[str, ...], runtime: Mapping[str, str]) -> Canaries | None:
+    """What the reference said earlier on this machine."""
+    path = _canaries_file(reference, texts, runtime)
+    try:
+        table = Table(path)
+        known = Canaries(texts, table.array("query", "<f4", 2), table.array("passage", "<f4", 2))
+        return known if path.read_bytes() == _kept(known) else None
+    except (OSError, CorruptError):
+        return None
 
 
 def read_record(data: bytes, table: Table, path: str) -> SpaceRecord:

@@ -229,12 +229,18 @@ def many(count: int) -> dict[str, str]:
     return {f"{n:02}.txt": f"Text number {n}, 第{n}篇。" for n in range(count)}
 
 
+def in_batches_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The encoder gives two vectors at a time, and they are written at once."""
+    monkeypatch.setattr(embed_module, "BATCH", 2)
+    monkeypatch.setattr("core.encoders.hashing.BATCH", 2)
+
+
 @pytest.mark.parametrize("batch", range(5))
 def test_an_interrupted_embed_loses_one_batch_at_most(
     root: Path, tmp_path: Path, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = put(tmp_path / "notes", many(10))
-    monkeypatch.setattr(embed_module, "BATCH", 2)
+    in_batches_of_two(monkeypatch)
     ingest(root, [str(source)], model="hashing")
     chunk(root)
     with monkeypatch.context() as patch:
@@ -256,7 +262,7 @@ def test_an_interrupted_embed_loses_one_batch_at_most(
 
 def test_a_damaged_batch_is_embedded_again(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = put(tmp_path / "notes", many(6))
-    monkeypatch.setattr(embed_module, "BATCH", 2)
+    in_batches_of_two(monkeypatch)
     in_parts = [lambda: ingest(root, [str(source)], model="hashing"), lambda: chunk(root), lambda: embed(root)]
     for stage in in_parts:
         stage()

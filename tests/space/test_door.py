@@ -11,7 +11,7 @@ import pytest
 from handmade import FIRST, SECOND, all_files, built, generation, put, seen, seen_or_nothing
 from numpy.typing import NDArray
 
-from core.encoders import Model
+from core.encoders import Model, Work
 from core.encoders.hashing import HashingEncoder
 from core.errors import BackendError, SpaceMismatchError
 from core.index.reader import open_index
@@ -173,8 +173,8 @@ def test_another_model_for_a_query(root: Path) -> None:
     assert "weights" in caught.value.details["differences"]
 
 
-def _renamed(encoder: HashingEncoder, model: Model) -> None:
-    _init(encoder, model)
+def _renamed(encoder: HashingEncoder, model: Model, work: Work = "queries") -> None:
+    _init(encoder, model, work)
     encoder.space = replace(encoder.space, weights="00" * 32)
 
 
