@@ -15,24 +15,49 @@ import openvino as ov
 from openvino import opset13 as op
 
 from core.encoders.bert import Bert, Floats, Ids
+from core.encoders.engines.probe import Way, clock, fastest_way
 
+_MANY = 2000  # texts for which it pays to find the best way first
+_TYPICAL = 128  # tokens of the texts it is found with
+_PROBED = 8192  # tokens by which each way is timed
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 
 
 class OpenvinoEngine:
     name = "openvino"
-    budget = 2048
 
-    def __init__(self, bert: Bert, precision: str = "float32", streams: int = 1):
-        self._bert, self.precision, self._streams = bert, precision, streams
-        config = {"INFERENCE_PRECISION_HINT": _PRECISIONS[precision], "NUM_STREAMS": streams}
-        self._compiled = ov.Core().compile_model(_graph(bert), "CPU", config)
+    def __init__(self, bert: Bert, precision: str = "float32"):
+        self._bert, self.precision = bert, precision
+        self._graph = _graph(bert)
+        self._use(Way())
+
+    @property
+    def budget(self) -> int:
+        return self._way.budget
+
+    def _use(self, way: Way) -> None:
+        self._way = way
+        config = {"INFERENCE_PRECISION_HINT": _PRECISIONS[self.precision], "NUM_STREAMS": way.streams}
+        self._compiled = ov.Core().compile_model(self._graph, "CPU", config)
 
     def prepare(self, texts: int) -> None:
-        pass
+        if texts < _MANY:
+            return
+        way = fastest_way((ov.__version__, self.precision, self._bert.shape), self._seconds)
+        if way != self._way:
+            self._use(way)
+
+    def _seconds(self, way: Way) -> float:
+        """What a token takes, once the kernels for its batch's shape are made."""
+        if way.streams != self._way.streams:
+            self._use(way)
+        texts = way.budget // _TYPICAL
+        batch, count = [np.zeros(_TYPICAL, dtype=np.int32)] * texts, max(2 * way.streams, _PROBED // way.budget)
+        deque(self.run([batch] * way.streams), maxlen=0)
+        return clock(lambda: deque(self.run([batch] * count), maxlen=0)) / (count * texts * _TYPICAL)
 
     def run(self, groups: Iterable[Sequence[Ids]]) -> Iterator[list[Floats]]:
-        free = [self._compiled.create_infer_request() for _ in range(self._streams + 1)]
+        free = [self._compiled.create_infer_request() for _ in range(self._way.streams + 1)]
         busy: deque[tuple[Any, list[Any], Sequence[Ids]]] = deque()
         try:
             for group in groups:
