@@ -27,7 +27,7 @@ def similar(
     """
     from core.config import open_encoder
     from core.index.reader import reading
-    from core.pipeline.spaces import read_space
+    from core.pipeline.spaces import index_encoder, read_space
     from core.similar import similar as compare_texts
     from core.space.verify import guard
 
@@ -35,8 +35,8 @@ def similar(
         raise UsageError("an index has its own model", fix="leave --model or --index out")
     with waiting("loading the model"):
         if index is not None:
-            record = reading(index, read_space)
-            encoder = open_encoder(record.model)
+            opened, record = reading(index, lambda opened: (opened, read_space(opened)))
+            encoder = index_encoder(opened, record.model, "queries")
             guard(record, encoder, path=str(index), short=True)
         else:
             encoder = open_encoder(model or "auto")

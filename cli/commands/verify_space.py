@@ -14,12 +14,12 @@ def verify_space(index: IndexPath, model: OtherModel = None, json: Json = False)
     """
     from core.config import open_encoder
     from core.index.reader import reading
-    from core.pipeline.spaces import read_space
+    from core.pipeline.spaces import index_encoder, read_space
     from core.space.verify import judge, mismatch
 
-    record = reading(index, read_space)
+    opened, record = reading(index, lambda opened: (opened, read_space(opened)))
     with waiting("embedding the canaries"):
-        encoder = open_encoder(model or record.model)
+        encoder = open_encoder(model) if model else index_encoder(opened, record.model, "queries")
         verdict = judge(record, encoder)
     if json and verdict.accepted:
         emit_json(

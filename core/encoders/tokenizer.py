@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,12 @@ class Tokenizer:
             self._library = Library.from_file(str(path))
         except Exception as error:  # the library raises nothing narrower
             raise CorruptError(f"no tokenizer ({error})", path=path, fix="fetch the model again") from error
+        self._path = path
         self._library.no_padding()
         self._library.no_truncation()
+
+    def columns(self) -> dict[str, NDArray[np.uint8]]:
+        return {"tokenizer.json": np.frombuffer(self._path.read_bytes(), dtype=np.uint8)}
 
     def ids(self, texts: Sequence[str], max_tokens: int | None = None) -> list[list[int]]:
         if max_tokens:
@@ -46,4 +51,12 @@ class Tokenizer:
 
 
 def open_tokenizer(path: Path) -> Tokenizer:
+    return Tokenizer(path)
+
+
+def tokenizer_from_table(table: Any) -> Tokenizer:
+    import tempfile
+
+    path = Path(tempfile.mkdtemp()) / "tokenizer.json"
+    path.write_bytes(table.array("tokenizer.json", "|u1").tobytes())
     return Tokenizer(path)

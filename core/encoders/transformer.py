@@ -44,12 +44,16 @@ class TransformerEncoder(ABC):
     def _reference(self) -> Runtime | None:
         """The reference runtime; None where there is no model for it to load."""
 
+    def parts(self) -> tuple[Bert, Tokenizer]:
+        """What an index carries of it. Raises Unsupported where our engines cannot run it."""
+        if self.space.pooling not in POOLINGS:
+            raise Unsupported(f"its pooling is {self.space.pooling}")
+        return self._bert(), self._tokenizer
+
     # which runtime
 
     def _fast(self, engine: str, precision: str = "float32") -> Fast:
-        if self.space.pooling not in POOLINGS:
-            raise Unsupported(f"its pooling is {self.space.pooling}")
-        return Fast(self._bert(), self._tokenizer, self.space, engine, precision)
+        return Fast(*self.parts(), self.space, engine, precision)
 
     @cached_property
     def _makers(self) -> Iterator[Maker]:

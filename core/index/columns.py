@@ -157,6 +157,11 @@ class Table:
             raise self._corrupt(f"the column {name!r} is missing or not of the type it should have")
         return array
 
+    def floats(self, name: str) -> NDArray[Any]:
+        """The matrix `name`, mapped, float16 or float32. Raises CorruptError."""
+        array = self._arrays.get(name)
+        return self.array(name, "<f2" if array is not None and array.dtype == np.dtype("<f2") else "<f4", 2)
+
     def strings(self, name: str) -> Strings:
         """The string column `name`; raises CorruptError when its ends do not rise or do not fit its bytes."""
         utf8, ends = self.array(f"{name}.utf8", "|u1"), self.array(f"{name}.ends", "<i8")

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from core.chunkers import CHUNKERS, Chunker, ChunkSettings
-from core.config import open_encoder
 from core.encoders import Model
 from core.errors import UsageError
+from core.index.reader import open_index
 from core.index.staging import Staging
 from core.index.writer import writing
+from core.pipeline.spaces import index_encoder
 from core.pipeline.staged import chunk_columns, staged_documents
 from core.progress import SILENT, Progress
 from core.types import Chunk
@@ -43,7 +44,8 @@ def chunk(
         staging = Staging(root)
         state = staging.require("chunk")
         documents = staged_documents(staging, state)
-        encoder = open_encoder(Model.from_json(state.model))
+        base = open_index(root) if state.base else None
+        encoder = index_encoder(base, Model.from_json(state.model), "queries")
         settings = choose_settings(state.settings, chunker, size, overlap, fixed=bool(state.base), root=root)
         settings.check(encoder.space.max_tokens)
         cutter: Chunker = CHUNKERS.load(settings.name)(settings, encoder)

@@ -20,7 +20,7 @@ from core.index.reader import Index, open_index
 from core.index.staging import Staging
 from core.index.state import State
 from core.index.writer import writing
-from core.pipeline.spaces import read_space, staged_space
+from core.pipeline.spaces import index_encoder, read_space, staged_space
 from core.pipeline.staged import staged_chunks, staged_documents
 from core.progress import SILENT, Progress
 from core.space.canaries import Canaries, compare
@@ -74,7 +74,8 @@ def embed(root: Path, *, model: str | None = None, progress: Progress = SILENT) 
         record = read_space(base) if base else staged_space(staging, state)
         encoder: Encoder | None = None
         if record is None or missing or model:
-            encoder = open_encoder(model or Model.from_json(state.model), "documents")
+            own = Model.from_json(state.model)
+            encoder = open_encoder(model, "documents") if model else index_encoder(base, own, "documents")
             state, record, canaries = _door(staging, state, record, encoder)
             _embed_missing(staging, encoder, texts, hashes, missing, known, record.space.id, progress)
         else:

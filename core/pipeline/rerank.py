@@ -7,11 +7,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from core.config import find_model, open_encoder
+from core.config import find_model
 from core.errors import BackendError, UsageError
 from core.index.reader import Index
 from core.pipeline.hits import make_hit
-from core.pipeline.spaces import read_space
+from core.pipeline.spaces import index_encoder, read_space
 from core.rerankers import DEFAULT_RERANKER, RERANKERS, Reranker
 from core.space.verify import guard
 from core.types import Hit, Stage
@@ -27,7 +27,7 @@ def open_reranker(name: str | None, index: Index) -> Reranker:
         reranker: Reranker = RERANKERS.load("cross-encoder")(find_model(name))
         return reranker
     record = read_space(index)
-    encoder = open_encoder(record.model, "documents")  # it reads every candidate whole
+    encoder = index_encoder(index, record.model, "documents")  # it reads every candidate whole
     guard(record, encoder, path=str(index.root), short=True)
     reranker = RERANKERS.load("maxsim")(encoder)
     return reranker

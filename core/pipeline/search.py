@@ -17,7 +17,7 @@ from core.lexical.bm25 import Bm25
 from core.lexical.postings import Postings
 from core.pipeline.analyzers import check_analyzer
 from core.pipeline.hits import make_hit
-from core.pipeline.spaces import read_space
+from core.pipeline.spaces import index_encoder, read_space
 from core.pipeline.vectors import VectorSide
 from core.space.verify import Verdict, guard
 from core.types import Hit, Query, Stage
@@ -77,7 +77,7 @@ class Search:
         self.encoder: Encoder | None = None
         if settings.mode != "lexical":
             record = read_space(index)
-            self.encoder = open_encoder(model or record.model)
+            self.encoder = open_encoder(model) if model else index_encoder(index, record.model, "queries")
             self.verdict = guard(record, self.encoder, path=str(index.root), short=True, sides=("query",))
             self._vectors = VectorSide(index, record, self.encoder)
         if settings.mode != "dense":

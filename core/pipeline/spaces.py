@@ -1,7 +1,9 @@
-"""The record of an index's space, from where it lies: published, or staged by a first run that has not finished."""
+"""The space of an index, from where it lies: its record, published or staged by a first run, and the encoder it carries."""
 
 from __future__ import annotations
 
+from core.config import open_encoder
+from core.encoders import Encoder, Model, Work
 from core.index.columns import Table
 from core.index.reader import Index
 from core.index.staging import Staging
@@ -11,6 +13,21 @@ from core.space.record import SpaceRecord, read_record
 
 def space_files(space: str) -> tuple[str, str]:
     return f"spaces/{space}/space.json", f"spaces/{space}/canaries"
+
+
+def carried_file(space: str) -> str:
+    """The name of the encoder that a self-contained index carries."""
+    return f"spaces/{space}/encoder"
+
+
+def index_encoder(index: Index | None, model: Model, work: Work) -> Encoder:
+    """The encoder that the index carries, else the one of `model`, which it was made with. Raises what open_encoder does."""
+    if index is None or carried_file(index.view.space) not in index.generation.files:
+        return open_encoder(model, work)
+    from core.encoders.carried import CarriedEncoder
+
+    record = read_space(index)
+    return CarriedEncoder(index.table(carried_file(index.view.space)), record.model, record.space, record.metric, work)
 
 
 def read_space(index: Index) -> SpaceRecord:
