@@ -10,6 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from cli.commands import Commands
 from cli.render import emit_json, note, visible
 from core.errors import ExitCode, SamespaceError, UsageError, from_os_error
 
@@ -26,6 +27,10 @@ def _terminate(signum: int, frame: Any) -> None:
 
 class Boundary(TyperGroup):
     """Overrides `invoke`, so that the test runner and the real program end in the same way."""
+
+    def __init__(self, *words: Any, **options: Any):
+        super().__init__(*words, **options)
+        self.commands = Commands()
 
     def invoke(self, ctx: Any) -> Any:
         typed = [*ctx._protected_args, *ctx.args]

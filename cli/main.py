@@ -5,21 +5,6 @@ from __future__ import annotations
 import typer
 
 from cli.boundary import Boundary
-from cli.commands import (
-    build,
-    check,
-    chunk,
-    embed,
-    eval,
-    index,
-    info,
-    ingest,
-    models,
-    rerank,
-    search,
-    similar,
-    verify_space,
-)
 from core.version import VERSION
 
 app = typer.Typer(
@@ -33,20 +18,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-
-app.command()(build.build)
-app.command()(search.search)
-app.command()(ingest.ingest)
-app.command()(chunk.chunk)
-app.command()(embed.embed)
-app.command()(index.index)
-app.command()(rerank.rerank)
-app.command("verify-space")(verify_space.verify_space)
-app.command("eval")(eval.eval)
-app.command()(similar.similar)
-app.command()(info.info)
-app.command()(check.check)
-app.add_typer(models.app, name="models")
 
 
 def _version(asked: bool) -> None:

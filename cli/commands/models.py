@@ -7,7 +7,7 @@ import typer
 from cli.options import Json
 from cli.render import emit_json, fields, note, table
 
-app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+app = typer.Typer(invoke_without_command=True, add_completion=False, rich_markup_mode=None)
 
 
 @app.callback()

@@ -7,7 +7,6 @@ import fcntl
 import hashlib
 import json
 import os
-import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -174,6 +173,8 @@ def lock(path: Path) -> Iterator[None]:
                 path=path.parent,
                 fix="wait until it has finished; searching works meanwhile",
             ) from None
+        import socket  # a reader never needs it, and starts 2 ms sooner
+
         file.truncate(0)
         json.dump({"pid": os.getpid(), "host": socket.gethostname(), "since": int(time.time())}, file)
         file.flush()

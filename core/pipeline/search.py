@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from core.config import open_encoder
-from core.encoders import Encoder
 from core.errors import UsageError
 from core.fusion import DEFAULT_ALPHA, FUSIONS, Fused, Lists
 from core.index.reader import Index
@@ -17,10 +15,11 @@ from core.lexical.bm25 import Bm25
 from core.lexical.postings import Postings
 from core.pipeline.analyzers import check_analyzer
 from core.pipeline.hits import make_hit
-from core.pipeline.spaces import index_encoder, read_space
-from core.pipeline.vectors import VectorSide
-from core.space.verify import Verdict, guard
 from core.types import Hit, Query, Stage
+
+if TYPE_CHECKING:  # lexical search needs none of these, and should not wait for them
+    from core.encoders import Encoder
+    from core.space.verify import Verdict
 
 Mode = Literal["hybrid", "dense", "lexical"]
 MODES: tuple[Mode, ...] = ("hybrid", "dense", "lexical")
@@ -76,15 +75,23 @@ class Search:
         self.verdict: Verdict | None = None
         self.encoder: Encoder | None = None
         if settings.mode != "lexical":
-            record = read_space(index)
-            self.encoder = open_encoder(model) if model else index_encoder(index, record.model, "queries")
-            self.verdict = guard(record, self.encoder, path=str(index.root), short=True, sides=("query",))
-            self._vectors = VectorSide(index, record, self.encoder)
+            self._open_vectors(model)
         if settings.mode != "dense":
             self._analyzer: Analyzer = ANALYZERS.load(index.generation.settings["analyzer"]["name"])()
             check_analyzer(self._analyzer, index)
             segments = index.segments
             self._bm25 = Bm25([Postings(segment.lexical) for segment in segments], [s.live for s in segments])
+
+    def _open_vectors(self, model: str | None) -> None:
+        from core.config import open_encoder
+        from core.pipeline.spaces import index_encoder, read_space
+        from core.pipeline.vectors import VectorSide
+        from core.space.verify import guard
+
+        record = read_space(self.index)
+        self.encoder = open_encoder(model) if model else index_encoder(self.index, record.model, "queries")
+        self.verdict = guard(record, self.encoder, path=str(self.index.root), short=True, sides=("query",))
+        self._vectors = VectorSide(self.index, record, self.encoder)
 
     def search(self, query: Query) -> SearchResult:
         """The best hits for `query`. Raises UsageError for an empty one."""

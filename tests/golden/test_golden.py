@@ -72,8 +72,11 @@ def test_it_is_made_again_to_the_bit(make: ModuleType, tmp_path: Path) -> None:
     new, old = files(tmp_path / "again"), files(INDEX)
     assert new.keys() == old.keys()
     floats = {name for name in old if name.startswith("spaces/") and not name.endswith(".json")}
+    other_digits = any(new[name] != old[name] for name in floats)
     for name in sorted(old.keys() - floats):
-        if name.startswith("generations/") and any(new[other] != old[other] for other in floats):
+        if name == "CURRENT" and other_digits:  # it holds the digest of a generation that holds those of the vectors
+            assert new[name].split()[0] == old[name].split()[0]
+        elif name.startswith("generations/") and other_digits:
             assert without_floats(new[name], floats) == without_floats(old[name], floats), name
         else:
             assert new[name] == old[name], name

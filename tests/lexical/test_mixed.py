@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.lexical import ANALYZERS, identify
+from core.lexical import ANALYZERS, identify, mixed
 from core.lexical.mixed import MixedAnalyzer
 
 ANALYZER = MixedAnalyzer()
@@ -144,3 +144,10 @@ def test_lexical_search_imports_nothing_heavy() -> None:
         "sys.exit(bool(heavy & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@given(st.text(st.characters(max_codepoint=127), max_size=60))
+def test_ascii_text_is_cut_alike_by_the_patterns_that_compile_faster(text: str) -> None:
+    quick, whole = mixed._patterns(True), mixed._patterns(False)
+    for pattern in ("runs", "names", "words"):
+        assert getattr(quick, pattern).findall(text) == getattr(whole, pattern).findall(text)
