@@ -12,7 +12,7 @@ from shell import ROOT, ok, python
 
 from cli.main import app
 
-HEAVY = {"torch", "transformers", "sentence_transformers", "tokenizers", "huggingface_hub", "ir_measures", "hnswlib"}
+HEAVY = {"torch", "openvino", "transformers", "sentence_transformers", "tokenizers", "huggingface_hub", "ir_measures", "hnswlib"}
 MODULES = sorted(path for folder in ("core", "cli") for path in (ROOT / folder).rglob("*.py"))
 PARTS = {"sources", "chunkers", "encoders", "lexical", "vectors", "fusion", "rerankers", "index"}
 
@@ -76,6 +76,11 @@ print(*{{name.partition(".")[0] for name in sys.modules}})
     def test_the_probe_sees_what_is_loaded(self, built_index: Path) -> None:
         """Otherwise the tests above could not fail."""
         assert "numpy" in loaded("search", built_index, "bank")
+
+    def test_a_query_by_meaning_loads_neither_torch_nor_openvino(self, sample: Path) -> None:
+        modules = loaded("search", sample / "sample.index", "where do otters dig", "--explain")
+        assert "tokenizers" in modules
+        assert not modules & {"torch", "transformers", "sentence_transformers", "openvino", "huggingface_hub"}
 
     def test_lexical_search_of_an_index_whose_model_is_heavy(self, sample: Path) -> None:
         assert not loaded("search", sample / "sample.index", "otters", "--mode", "lexical") & HEAVY

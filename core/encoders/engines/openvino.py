@@ -51,10 +51,11 @@ class OpenvinoEngine:
         """What a token takes, once the kernels for its batch's shape are made."""
         if way.streams != self._way.streams:
             self._use(way)
-        texts = way.budget // _TYPICAL
-        batch, count = [np.zeros(_TYPICAL, dtype=np.int32)] * texts, max(2 * way.streams, _PROBED // way.budget)
+        length = min(_TYPICAL, len(self._bert.positions) - self._bert.shape.first_position)
+        texts = way.budget // length
+        batch, count = [np.zeros(length, dtype=np.int32)] * texts, max(2 * way.streams, _PROBED // way.budget)
         deque(self.run([batch] * way.streams), maxlen=0)
-        return clock(lambda: deque(self.run([batch] * count), maxlen=0)) / (count * texts * _TYPICAL)
+        return clock(lambda: deque(self.run([batch] * count), maxlen=0)) / (count * texts * length)
 
     def run(self, groups: Iterable[Sequence[Ids]]) -> Iterator[list[Floats]]:
         free = [self._compiled.create_infer_request() for _ in range(self._way.streams + 1)]

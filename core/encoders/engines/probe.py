@@ -36,8 +36,8 @@ def fastest_way(what: Sequence[object], seconds: Callable[[Way], float]) -> Way:
     key = digest({"what": [str(part) for part in what], "processor": _processor(), "cores": os.cpu_count()})
     path = cache_folder() / "probes" / f"{key[:32]}.json"
     with contextlib.suppress(OSError, ValueError, TypeError):
-        known = Way(*json.loads(path.read_bytes()))
-        if known in ways():
+        streams, budget = json.loads(path.read_bytes())
+        if (known := Way(streams, budget)) in ways():
             return known
     tried = {way: seconds(way) for way in ways()}
     best = min(tried, key=lambda way: (tried[way], way))
