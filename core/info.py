@@ -40,6 +40,7 @@ class Info:
             "settings": dict(g.settings) if g else dict(s.settings) if s else {},
             "views": [asdict(view) for view in g.views] if g else [],
             "space": self.space,
+            "self_contained": g is not None and f"spaces/{g.primary.space}/encoder" in g.files,
             "staged": {"documents": s.documents, "dead": sum(map(len, s.dead.values()))} if s else None,
         }
 

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from cli.options import Ann, IndexPath, Json
 from cli.progress import progress
 from cli.render import emit_json, fields, note, typed
 
 
-def index(index: IndexPath, ann: Ann = None, json: Json = False) -> None:
+def index(
+    index: IndexPath,
+    ann: Ann = None,
+    self_contained: Annotated[
+        bool | None,
+        typer.Option(
+            "--self-contained/--no-self-contained",
+            help="Put the encoder into the index, so that it answers where neither the model nor torch is.",
+            show_default=False,
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
     """Publish what is staged as a new generation: all of it at once, or nothing.
 
     Example: samespace index sample.index
@@ -15,7 +31,7 @@ def index(index: IndexPath, ann: Ann = None, json: Json = False) -> None:
     from core.pipeline.index import index as publish_index
 
     with progress() as bar:
-        report = publish_index(index, ann=ann, progress=bar)
+        report = publish_index(index, ann=ann, self_contained=self_contained, progress=bar)
     if json:
         emit_json(
             "index",
@@ -26,6 +42,7 @@ def index(index: IndexPath, ann: Ann = None, json: Json = False) -> None:
                 "documents": report.documents,
                 "chunks": report.chunks,
                 "recall": dict(report.recall),
+                "encoder": report.encoder,
             },
         )
         return
@@ -35,5 +52,7 @@ def index(index: IndexPath, ann: Ann = None, json: Json = False) -> None:
     )
     for segment, recall in report.recall.items():
         fields([("hnsw", f"segment {segment}: recall@10 {recall:.3f} against exact search")])
+    if report.encoder:
+        fields([("encoder", f"self-contained: {report.encoder:,} bytes of the model are in the index")])
     if report.published:
         note(f"next: samespace search {typed(index)} 'what you look for'")

@@ -33,6 +33,7 @@ def info(index: IndexPath, json: Json = False) -> None:
             ("analyzer", f"{settings['analyzer']['name']} ({described.generation.primary.analyzer})"),
             ("vectors", f"{settings['ann']['name']} search, {space['storage']['dtype']}, {space['metric']}"),
             ("space", space["id"]),
+            *([("encoder", "in the index: it answers without its model")] if value["self_contained"] else []),
         ]
     rows += [(f"source {source['name']}", source["root"]) for source in value["sources"]]
     model = space["model"]

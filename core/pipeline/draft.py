@@ -6,7 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from core.chunkers import ChunkSettings
+from core.config import open_encoder
+from core.encoders.carried import CarriedEncoder, carry
+from core.encoders.transformer import TransformerEncoder
 from core.errors import UsageError, shell
+from core.index import fs
 from core.index.columns import Table, concatenate, write_columns
 from core.index.fs import Digest
 from core.index.generation import Generation, Segment, View
@@ -17,10 +21,11 @@ from core.index.writer import NewFile, next_number, now
 from core.lexical import ANALYZERS, Analyzer
 from core.lexical.postings import count
 from core.pipeline.analyzers import check_analyzer
-from core.pipeline.spaces import read_space, space_files, staged_space
+from core.pipeline.spaces import carried_file, read_space, space_files, staged_space
 from core.pipeline.staged import not_through, staged_chunks, staged_documents
 from core.space.identity import Space
 from core.space.record import SpaceRecord
+from core.space.verify import guard
 from core.version import VERSION
 
 DEFAULT_ANALYZER = "mixed"
@@ -99,17 +104,38 @@ class Draft:
             name = segment.graph(self._view, self._number)
             self.new_files.append(NewFile(name, path.read_bytes()))
 
+    def add_encoder(self) -> None:
+        """The encoder itself, so that the index answers without its model; what is to be published has to prove itself."""
+        name = carried_file(self._view.space)
+        if self._base and name in self._base.generation.files:
+            return
+        encoder = open_encoder(self._record.model, "documents")
+        if not isinstance(encoder, TransformerEncoder):
+            raise UsageError(
+                f"the model {self._record.model.name!r} needs no files, so there is nothing to carry",
+                path=self._staging.root,
+                fix="leave --self-contained out: the index answers anywhere as it is",
+            )
+        path = self._staging.path("encoder")
+        fs.write(path, carry(encoder))
+        record = self._record
+        carried = CarriedEncoder(Table(path), record.model, record.space, record.metric, "queries")
+        guard(record, carried, path=str(self._staging.root))
+        self.new_files.append(NewFile(name, path))
+
     def _alive(self) -> list[Segment]:
         """The segments of which something lives; the others are left behind."""
         return [s for s in self._segments if len(self._dead.get(s.name, ())) < s.documents]
 
-    def generation(self, method: str) -> Generation:
+    def generation(self, method: str, self_contained: bool) -> Generation:
         """The generation as `publish` takes it: its new files have no digests yet."""
         base = self._base.generation if self._base else None
         source: Any = self._state or base
         segments = self._alive()
         needed = {name for segment in segments for name in segment.files(self._view).values()}
         needed |= set(space_files(self._view.space))
+        if self_contained:
+            needed.add(carried_file(self._view.space))
         if method == "hnsw":
             carried = base.files if base else {}
             needed |= {name for segment in segments if (name := segment.find_graph(self._view, carried))}

@@ -12,26 +12,33 @@ from core.index.reader import open_index
 from core.index.staging import Staging
 from core.index.writer import publish, writing
 from core.pipeline.draft import Draft
+from core.pipeline.spaces import carried_size
 from core.progress import SILENT, Progress
 from core.vectors import SEARCHERS
 
 
 @dataclass(frozen=True, slots=True)
 class IndexReport:
-    """`published` is false when there was nothing to do; `recall` is the new graphs' recall@10 against exact search."""
+    """`published` is false when there was nothing to do; `recall` is the new graphs' recall@10 against exact search;
+    `encoder` the bytes of the encoder that the index carries, 0 when it carries none.
+    """
 
     published: bool
     generation: int
     documents: int
     chunks: int
     recall: Mapping[str, float]
+    encoder: int = 0
 
 
-def index(root: Path, *, ann: str | None = None, progress: Progress = SILENT) -> IndexReport:
+def index(
+    root: Path, *, ann: str | None = None, self_contained: bool | None = None, progress: Progress = SILENT
+) -> IndexReport:
     """Publish the staged documents, chunks and vectors, and the removals, as a new generation.
 
-    `ann` chooses how vectors are searched from now on: `exact`, or `hnsw` (a graph for every segment). Not given: as it
-    was. Raises UsageError (stages out of order), MissingError (hnswlib), LockedError, StorageError, CorruptError.
+    `ann` chooses how vectors are searched from now on: `exact`, or `hnsw` (a graph for every segment). `self_contained`
+    puts the encoder into the index, or leaves it out again. Not given: as it was. Raises UsageError (stages out of order),
+    MissingError (hnswlib, the model), SpaceMismatchError, LockedError, StorageError, CorruptError.
     """
     with writing(root):
         staging = Staging(root)
@@ -40,7 +47,9 @@ def index(root: Path, *, ann: str | None = None, progress: Progress = SILENT) ->
         before = base.generation.settings["ann"]["name"] if base else None
         method = ann or before or "exact"
         SEARCHERS.load(method)  # a wrong name or a missing package is said before any work
-        if base is not None and state is None and method == before:
+        carried = base is not None and bool(carried_size(base.generation))
+        carries = carried if self_contained is None else self_contained
+        if base is not None and state is None and method == before and carries == carried:
             return _report(base.generation, published=False, recall={})
         progress.stage("index")
         with tempfile.TemporaryDirectory(prefix="samespace-") as scratch:
@@ -48,11 +57,14 @@ def index(root: Path, *, ann: str | None = None, progress: Progress = SILENT) ->
             draft.add_staged()
             if method == "hnsw":
                 draft.add_graphs(Path(scratch))
-            generation = publish(root, draft.generation(method), draft.new_files)
+            if carries:
+                draft.add_encoder()
+            generation = publish(root, draft.generation(method, carries), draft.new_files)
         staging.clear()
     return _report(generation, published=True, recall=draft.recall)
 
 
 def _report(generation: Generation, published: bool, recall: Mapping[str, float]) -> IndexReport:
     chunks = sum(segment.chunks for segment in generation.segments)
-    return IndexReport(published, generation.generation, generation.documents, chunks, recall)
+    size = carried_size(generation)
+    return IndexReport(published, generation.generation, generation.documents, chunks, recall, size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.config import open_encoder
 from core.encoders import Encoder, Model, Work
 from core.index.columns import Table
+from core.index.generation import Generation
 from core.index.reader import Index
 from core.index.staging import Staging
 from core.index.state import State
@@ -18,6 +19,12 @@ def space_files(space: str) -> tuple[str, str]:
 def carried_file(space: str) -> str:
     """The name of the encoder that a self-contained index carries."""
     return f"spaces/{space}/encoder"
+
+
+def carried_size(generation: Generation) -> int:
+    """The bytes of the encoder that the generation carries; 0 when it carries none."""
+    file = generation.files.get(carried_file(generation.primary.space))
+    return file.size if file else 0
 
 
 def index_encoder(index: Index | None, model: Model, work: Work) -> Encoder:

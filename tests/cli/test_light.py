@@ -12,7 +12,16 @@ from shell import ROOT, ok, python
 
 from cli.main import app
 
-HEAVY = {"torch", "openvino", "transformers", "sentence_transformers", "tokenizers", "huggingface_hub", "ir_measures", "hnswlib"}
+HEAVY = {
+    "torch",
+    "openvino",
+    "transformers",
+    "sentence_transformers",
+    "tokenizers",
+    "huggingface_hub",
+    "ir_measures",
+    "hnswlib",
+}
 MODULES = sorted(path for folder in ("core", "cli") for path in (ROOT / folder).rglob("*.py"))
 PARTS = {"sources", "chunkers", "encoders", "lexical", "vectors", "fusion", "rerankers", "index"}
 
