@@ -166,7 +166,7 @@ def test_a_shape_that_cannot_be(tmp_path: Path, model: Path, shape: dict[str, An
     parts = write_columns({**bert.columns(), **tokenizer.columns()}, {"shape": meta})
     (tmp_path / "table").write_bytes(b"".join(bytes(part) for part in parts))
     carried = CarriedEncoder(Table(tmp_path / "table"), encoder.model, encoder.space, "cosine", "queries")
-    with pytest.raises(CorruptError, match="carries is damaged|is missing or not of the type"):
+    with pytest.raises(CorruptError, match=r"carries is damaged|is missing or not of the type"):
         carried.embed(["x"], "query")
 
 
