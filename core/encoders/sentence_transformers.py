@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from core.encoders import Model
 from core.encoders.hub import locate
 from core.encoders.model_folder import ModelFolder
+from core.encoders.tokenizer import Tokenizer, open_tokenizer
 from core.errors import CorruptError, MissingError, SpaceMismatchError, UsageError
 from core.space.identity import METRICS, Space
 from core.text import encodable
@@ -123,42 +124,24 @@ class SentenceTransformersEncoder:
         vectors = []
         for text, output in zip(texts, outputs, strict=True):
             tokens = output.cpu().numpy().astype(np.float32)
-            encoding = self._tokenizer.encode((prompt or "") + text)
-            inner = np.array([not special for special in encoding.special_tokens_mask[: len(tokens)]], dtype=bool)
+            specials = self._tokenizer.specials((prompt or "") + text)
+            inner = ~specials[: len(tokens)]
             if len(inner) == len(tokens) and inner.any():
                 # truncation keeps the closing special token, which the untruncated mask does not know of
-                inner[-1] = inner[-1] and len(encoding) <= self.space.max_tokens
+                inner[-1] = inner[-1] and len(specials) <= self.space.max_tokens
                 tokens = tokens[inner] if inner.any() else tokens
             vectors.append(tokens / np.maximum(np.linalg.norm(tokens, axis=1, keepdims=True), 1e-12))
         return vectors
 
     @cached_property
-    def _tokenizer(self) -> Any:
-        """The fast tokenizer alone, without truncation and padding: loads in milliseconds, without torch."""
-        from tokenizers import Tokenizer
-
-        path = self._folder.tokenizer_file
-        if not path.is_file():
-            raise MissingError(
-                "this model has no tokenizer.json, which counting tokens needs",
-                path=self._path,
-                fix="load and save it once with a recent sentence-transformers: "
-                "SentenceTransformer(NAME).save_pretrained(FOLDER)",
-            )
-        try:
-            tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises nothing narrower
-            raise CorruptError(f"no tokenizer ({error})", path=path, fix="fetch the model again") from error
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        return tokenizer
+    def _tokenizer(self) -> Tokenizer:
+        return open_tokenizer(self._folder.tokenizer_file)
 
     def token_starts(self, text: str) -> NDArray[np.int64]:
-        offsets = self._tokenizer.encode(encodable(text), add_special_tokens=False).offsets
-        return np.array([start for start, _ in offsets], dtype=np.int64)
+        return self._tokenizer.starts(encodable(text))
 
     def count_tokens(self, text: str, side: Side) -> int:
-        return len(self._tokenizer.encode((self._prompt(side) or "") + encodable(text)))
+        return self._tokenizer.count((self._prompt(side) or "") + encodable(text))
 
     @property
     def folder(self) -> Path:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,14 @@ LAYOUT = 1  # of the kept table; a change of it makes every kept table a strange
 LARGE = 2 << 20  # bytes of a tokenizer.json: smaller ones are read whole in less time than a second way would save
 FEW = 20_000  # characters: from there on the whole vocabulary is cheaper than selections of it
 
+# Behaviour is the evidence: a future library may tokenise by rules that unigram.py does not know.
+_PROOF = (
+    "The speed of light is 299,792,458 m/s.  光速是多少？《民法典》第１０条",
+    "na\u00efve e\u0301 \ufb01ne \U0001f642\u200d\u2640 \u200b\u0085\x00 \ue000\u0378 \u2581\u2581 \t<0x41><unk>",
+    "<s>a</s> <mask>b <pad>c[CLS]",
+    "",
+)
+
 
 class Tokenizer:
     """Texts to ids, offsets and counts, as the `tokenizers` library gives them, without padding.
@@ -34,27 +42,37 @@ class Tokenizer:
     file says.
     """
 
-    def __init__(self, path: str | Path, whole: Any = None, text: str = "", unigram: Unigram | None = None):
-        """Either `whole`, the library's tokenizer, with the `text` it was made from, or `unigram`."""
+    def __init__(
+        self, path: str | Path, whole: Any = None, text: str = "", unigram: Unigram | None = None, key: str = ""
+    ):
+        """`whole`: the library's tokenizer; `text`: what it was made from; `unigram` stands in for both, made from the
+        file at `path` that has this `key`, or from a table."""
         self.path = path
         self._whole = whole
         self._text = text
         self._unigram = unigram
+        self._key = key
         self._asked = 0
 
     def _library(self, texts: Sequence[str], max_tokens: int | None = None) -> tuple[Any, Renumber]:
         """What encodes these texts, and what makes ids of its ids."""
         self._asked += sum(map(len, texts))
-        if self._whole is None and self._unigram and self._asked > FEW:
-            self._whole = _unpadded(self._unigram.whole())
-        library, renumber = (
-            self._unigram.pruned(texts) if self._unigram and self._whole is None else (self._whole, list)
-        )
+        if self._unigram and self._whole is None and self._asked > FEW:
+            self._whole = self._from_file() or self._unigram.whole()
+        few = self._unigram if self._whole is None else None
+        library, renumber = few.pruned(texts) if few else (self._whole, list)
         if max_tokens is None:
             library.no_truncation()
         else:
             library.enable_truncation(max_tokens)
         return library, renumber
+
+    def _from_file(self) -> Any:
+        """The library's tokenizer from the file if that is still the same, which is twice as fast as from the table."""
+        with contextlib.suppress(OSError):
+            if self._key and _key(data := Path(self.path).read_bytes()) == self._key:
+                return _read(self.path, data)._whole
+        return None
 
     def ids(self, texts: Sequence[str], max_tokens: int | None = None) -> list[list[int]]:
         """The ids of each text, special tokens included, cut to `max_tokens` as the library's truncation does."""
@@ -79,11 +97,19 @@ class Tokenizer:
         """Tokens of `text`, special tokens included."""
         return len(self.ids([text])[0])
 
+    def compacted(self) -> Unigram | None:
+        """The compact form of the whole tokenizer, if it has one that was seen to give the same tokens."""
+        with contextlib.suppress(CorruptError), _guarded(self.path):
+            if self._unigram is None and (columns := compact(self._text, self._whole)):
+                unigram = Unigram(columns, self.path)
+                pruned = Tokenizer(self.path, unigram=unigram)
+                if pruned.ids(_PROOF) == self.ids(_PROOF) and pruned.ids(_PROOF, 8) == self.ids(_PROOF, 8):
+                    self._unigram = unigram
+        return self._unigram
+
     def columns(self) -> Mapping[str, Column]:
         """Everything the tokenizer is, as columns for a table file; `from_table` reads them."""
-        if self._unigram:
-            return self._unigram.columns
-        return (len(self._text) >= LARGE and compact(self._text, self._whole)) or {"skeleton": [self._text]}
+        return self._unigram.columns if self._unigram else {"skeleton": [self._text]}
 
 
 def open_tokenizer(path: Path) -> Tokenizer:
@@ -102,18 +128,17 @@ def open_tokenizer(path: Path) -> Tokenizer:
     key = _key(data)
     kept = cache_folder() / "tokenizers" / key
     if unigram := _kept(kept, key):
-        return Tokenizer(path, unigram=unigram)
+        return Tokenizer(path, unigram=unigram, key=key)
     tokenizer = _read(path, data)
-    columns = tokenizer.columns()
-    if "pieces.utf8" in columns:
-        keep(kept, write_columns(columns, {"sha256": _digest(key, columns)}))
+    if unigram := tokenizer.compacted():
+        keep(kept, write_columns(unigram.columns, {"sha256": _digest(key, unigram.columns)}))
     return tokenizer
 
 
 def from_table(table: Table) -> Tokenizer:
     """The tokenizer whose `columns` a table holds. Raises CorruptError when they do not fit each other."""
     if "pieces.utf8" in table:
-        return Tokenizer(table.path, unigram=Unigram(table))
+        return Tokenizer(table.path, unigram=Unigram.from_table(table))
     skeleton = table.strings("skeleton")
     if len(skeleton) != 1:
         raise CorruptError("no tokenizer's table", path=table.path)
@@ -125,12 +150,9 @@ def _read(path: str | Path, data: bytes) -> Tokenizer:
 
     with _guarded(path):
         text = data.decode()
-        return Tokenizer(path, _unpadded(Library.from_str(text)), text)
-
-
-def _unpadded(library: Any) -> Any:
-    library.no_padding()
-    return library
+        library = Library.from_str(text)
+        library.no_padding()
+        return Tokenizer(path, library, text)
 
 
 @contextlib.contextmanager
@@ -164,7 +186,7 @@ def _kept(path: Path, key: str) -> Unigram | None:
     """The table of the cache, if it is there and every byte of it as it was written."""
     with contextlib.suppress(OSError, CorruptError):
         table = Table(path)
-        unigram = Unigram(table)
+        unigram = Unigram.from_table(table)
         if table.meta.get("sha256") == _digest(key, unigram.columns):
             return unigram
     return None

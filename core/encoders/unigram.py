@@ -13,13 +13,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import CorruptError
-from core.index.columns import Table
+from core.index.columns import Strings, Table
 
 Renumber = Callable[[list[int]], list[int]]
 
@@ -71,6 +72,18 @@ def _processor(part: Any, number: Callable[[int], int]) -> Any:
     raise ValueError(f"the post-processor {kind!r} is not known")
 
 
+def _ids(processor: Any) -> NDArray[np.int64]:
+    """The ids that a post-processor puts in. Raises ValueError for a kind that is not known here."""
+    found: list[int] = []
+
+    def note(number: int) -> int:
+        found.append(number)
+        return number
+
+    _processor(processor, note)
+    return np.array(found, dtype=np.int64)
+
+
 def compact(text: str, library: Any) -> dict[str, NDArray[Any]] | None:
     """The columns of a tokenizer.json, or None for one that is no Unigram or has what this module does not know.
 
@@ -85,7 +98,7 @@ def compact(text: str, library: Any) -> dict[str, NDArray[Any]] | None:
     skeleton = json.loads(text)
     contents = [token["content"] for token in skeleton.get("added_tokens") or ()]
     try:
-        _processor(skeleton.get("post_processor"), int)
+        _ids(skeleton.get("post_processor"))
     except ValueError:
         return None
     pieces = [piece for piece, _ in model["vocab"]]
@@ -97,8 +110,8 @@ def compact(text: str, library: Any) -> dict[str, NDArray[Any]] | None:
         return None
     skeleton |= {"truncation": None, "padding": None, "model": {**model, "vocab": []}}
     return {
-        **_strings("pieces", pieces),
-        **_strings("skeleton", [json.dumps(skeleton, ensure_ascii=False, separators=(",", ":"))]),
+        **_string_column("pieces", pieces),
+        **_string_column("skeleton", [json.dumps(skeleton, ensure_ascii=False, separators=(",", ":"))]),
         "scores": np.array([score for _, score in model["vocab"]], dtype=np.float64),
         "hashes": hashes[order],
         "rows": order.astype(np.int32),
@@ -106,40 +119,60 @@ def compact(text: str, library: Any) -> dict[str, NDArray[Any]] | None:
     }
 
 
-def _strings(name: str, values: Sequence[str]) -> dict[str, NDArray[Any]]:
+def _string_column(name: str, values: Sequence[str]) -> dict[str, NDArray[Any]]:
     """A string column as the two arrays of which a table file holds it."""
     encoded = [value.encode() for value in values]
     ends = np.cumsum([len(value) for value in encoded], dtype=np.int64)
     return {f"{name}.utf8": np.frombuffer(b"".join(encoded), dtype=np.uint8), f"{name}.ends": ends}
 
 
-class Unigram:
-    """What `compact` wrote, read from a table."""
+_DTYPES = {
+    "pieces.utf8": "|u1",
+    "pieces.ends": "<i8",
+    "skeleton.utf8": "|u1",
+    "skeleton.ends": "<i8",
+    "scores": "<f8",
+    "hashes": "<u8",
+    "rows": "<i4",
+    "lengths": "<i4",
+}
 
-    def __init__(self, table: Table):
-        """Raises CorruptError when the columns do not fit each other; that no byte of them was changed is the caller's
-        to check."""
-        self._pieces = table.strings("pieces")
-        self._columns = {
-            "pieces.utf8": table.array("pieces.utf8", "|u1"),
-            "pieces.ends": table.array("pieces.ends", "<i8"),
-            "skeleton.utf8": table.array("skeleton.utf8", "|u1"),
-            "skeleton.ends": table.array("skeleton.ends", "<i8"),
-            "scores": table.array("scores", "<f8"),
-            "hashes": table.array("hashes", "<u8"),
-            "rows": table.array("rows", "<i4"),
-            "lengths": table.array("lengths", "<i4"),
-        }
+
+class Unigram:
+    """The columns that `compact` made, checked, and what can be made of them."""
+
+    def __init__(self, columns: Mapping[str, NDArray[Any]], path: str | Path):
+        """Raises CorruptError (about `path`) when the columns do not fit each other; that no byte of them was changed
+        is the caller's to check."""
         try:
-            self._skeleton = json.loads(table.strings("skeleton")[0])
+            self.columns = {name: columns[name] for name in _DTYPES}
+            self._size = len(self._strings("pieces"))
+            self._scores = self.columns["scores"]
+            self._skeleton = json.loads(self._strings("skeleton")[0])
+            self._model = self._skeleton["model"]
+            self._added = [token["content"] for token in self._skeleton.get("added_tokens") or ()]
+            self._ids = _ids(self._skeleton.get("post_processor"))
             self._check()
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
-            raise CorruptError(f"no tokenizer's table ({error})", path=table.path) from error
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+            raise CorruptError(f"no tokenizer's table ({error})", path=path, fix="fetch the model again") from error
+
+    @classmethod
+    def from_table(cls, table: Table) -> Unigram:
+        """Raises CorruptError as the constructor does."""
+        return cls({name: table.array(name, dtype) for name, dtype in _DTYPES.items()}, table.path)
+
+    def _strings(self, name: str) -> Strings:
+        utf8, ends = self.columns[f"{name}.utf8"], self.columns[f"{name}.ends"]
+        if not len(ends) or ends[0] < 0 or ends[-1] != len(utf8) or (ends[1:] < ends[:-1]).any():
+            raise ValueError(f"the ends of {name} do not rise")
+        return Strings(utf8, ends)
 
     def _check(self) -> None:
         """Raises ValueError, or what reading a value of another shape raises."""
-        rows, hashes, lengths = (self._columns[name] for name in ("rows", "hashes", "lengths"))
-        if not len(self._pieces) == len(self._scores) == len(rows) == len(hashes) > 0:
+        if any(array.dtype != _DTYPES[name] or array.ndim != 1 for name, array in self.columns.items()):
+            raise ValueError("columns of other types")
+        rows, hashes, lengths = (self.columns[name] for name in ("rows", "hashes", "lengths"))
+        if not len(self) == len(self._scores) == len(rows) == len(hashes):
             raise ValueError("columns of different lengths")
         if rows.min() < 0 or rows.max() >= len(rows) or (hashes[1:] <= hashes[:-1]).any():
             raise ValueError("hashes that do not rise, or rows out of range")
@@ -147,56 +180,36 @@ class Unigram:
             raise ValueError("lengths that do not rise")
         if not np.isfinite(self._scores).all():
             raise ValueError("a score that is no number")
-        model = self._skeleton["model"]
-        if set(model) != _MODEL_KEYS or model["type"] != "Unigram":
+        if set(self._model) != _MODEL_KEYS or self._model["type"] != "Unigram":
             raise ValueError("the model is no Unigram")
-        if type(model["unk_id"]) is not int or not 0 <= model["unk_id"] < len(rows):
+        if type(self._model["unk_id"]) is not int or not 0 <= self._model["unk_id"] < len(rows):
             raise ValueError("the id of the unknown piece is out of range")
-        if type(model["byte_fallback"]) is not bool or self._ids.min(initial=0) < 0:
-            raise ValueError("a setting that is none")
-        if not all(isinstance(token["content"], str) for token in self._skeleton.get("added_tokens") or ()):
-            raise ValueError("an added token that is no text")
+        if type(self._model["byte_fallback"]) is not bool or self._ids.ndim != 1 or self._ids.min(initial=0) < 0:
+            raise ValueError("settings of other types")
 
     def __len__(self) -> int:
-        return len(self._pieces)
-
-    @property
-    def columns(self) -> Mapping[str, NDArray[Any]]:
-        return self._columns
-
-    @property
-    def _scores(self) -> NDArray[np.float64]:
-        return self._columns["scores"]
-
-    @cached_property
-    def _ids(self) -> NDArray[np.int64]:
-        """The ids that the post-processor puts in."""
-        found: list[int] = []
-        _processor(self._skeleton.get("post_processor"), lambda number: found.append(number) or number)  # type: ignore[func-returns-value]
-        return np.array(found, dtype=np.int64)
+        return self._size
 
     def _find(self, text: str) -> NDArray[np.int64]:
         """The rows of every piece that occurs in `text`, and perhaps (hashes that agree by chance) of others."""
-        known = self._columns["hashes"]
+        known = self.columns["hashes"]
         found = []
-        for hashes in _substrings(text, self._columns["lengths"].tolist()):
+        for hashes in _substrings(text, self.columns["lengths"].tolist()):
             places = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
             found.append(np.unique(places[known[places] == hashes]))
-        return self._columns["rows"][np.concatenate(found)].astype(np.int64) if found else np.zeros(0, dtype=np.int64)
+        return self.columns["rows"][np.concatenate(found)].astype(np.int64) if found else np.zeros(0, dtype=np.int64)
 
     @cached_property
     def _always(self) -> NDArray[np.int64]:
         """The rows that every selection holds: what has an id of its own or decides the penalty of the unknown."""
-        model = self._skeleton["model"]
-        named = "".join(token["content"] for token in self._skeleton.get("added_tokens") or ())
-        rows = self._find(named + _BYTES if model["byte_fallback"] else named)
-        return np.concatenate((rows, self._ids[self._ids < len(self)], [model["unk_id"], int(self._scores.argmin())]))
+        named = self._find("".join(self._added) + (_BYTES if self._model["byte_fallback"] else ""))
+        deciding = [self._model["unk_id"], int(self._scores.argmin())]
+        return np.concatenate((named, self._ids[self._ids < len(self)], deciding))
 
     @cached_property
     def _splitter(self) -> Any:
         """A tokenizer that knows no piece: its tokens are the words as the model is given them, and the added tokens."""
-        unk = self._skeleton["model"]["unk_id"]
-        return self._library(np.array([unk], dtype=np.int64), byte_fallback=False)
+        return self._library(np.array([self._model["unk_id"]], dtype=np.int64), byte_fallback=False)
 
     def _library(self, rows: NDArray[np.int64], byte_fallback: bool) -> Any:
         """The library's tokenizer with the pieces of these rows (rising) alone."""
@@ -204,17 +217,26 @@ class Unigram:
 
         size, left_out = len(rows), len(self) - len(rows)
         place = {row: number for number, row in enumerate(rows.tolist())}
-        pieces = [self._pieces[row] for row in place]
-        unk = place[self._skeleton["model"]["unk_id"]]
-        model = {"type": "Unigram", "unk_id": unk, "vocab": [[piece, 0.0] for piece in pieces]}
-        # An added token that is no piece has an id above all pieces; so has an id that the selection does not hold.
+        pieces, unk = self._texts(rows), place[self._model["unk_id"]]
+        # Only added tokens look for their ids in this vocabulary: other pieces can do without their names. They get them
+        # below, with scores as floats; through JSON the library would read those a digit off.
+        named = set(self._always.tolist())
+        vocab = [[piece if row in named else "", 0.0] for row, piece in zip(place, pieces, strict=True)]
+        model = {"type": "Unigram", "unk_id": unk, "vocab": vocab}
+        # An added token that is no piece has an id above all pieces. Only the splitter lacks an id, and uses none.
         processor = _processor(self._skeleton.get("post_processor"), lambda i: place.get(i, max(i - left_out, size)))
         parts = {**self._skeleton, "post_processor": processor, "model": model}
         library = tokenizers.Tokenizer.from_str(json.dumps(parts, ensure_ascii=False))
-        # Scores go in as floats: through JSON they would be read a digit off.
         scores = self._scores[rows].tolist()
         library.model = tokenizers.models.Unigram(list(zip(pieces, scores, strict=True)), unk, byte_fallback)
         return library
+
+    def _texts(self, rows: NDArray[np.int64]) -> list[str]:
+        """The pieces of these rows."""
+        ends = self.columns["pieces.ends"]
+        starts = np.where(rows > 0, ends[rows - 1], 0)
+        utf8 = memoryview(self.columns["pieces.utf8"])  # type: ignore[arg-type]
+        return [str(utf8[a:b], "utf-8", "replace") for a, b in zip(starts.tolist(), ends[rows].tolist(), strict=True)]
 
     def pruned(self, texts: Sequence[str]) -> tuple[Any, Renumber]:
         """A `tokenizers.Tokenizer` that gives these texts the tokens and offsets of the whole one, and what makes the
@@ -224,9 +246,9 @@ class Unigram:
         rows = np.union1d(self._always, self._find(words))
         size, left_out = len(rows), len(self) - len(rows)
         known = rows.tolist()
-        library = self._library(rows, self._skeleton["model"]["byte_fallback"])
+        library = self._library(rows, self._model["byte_fallback"])
         return library, lambda ids: [known[i] if i < size else i + left_out for i in ids]
 
     def whole(self) -> Any:
         """The `tokenizers.Tokenizer` with the whole vocabulary."""
-        return self._library(np.arange(len(self)), self._skeleton["model"]["byte_fallback"])
+        return self._library(np.arange(len(self)), self._model["byte_fallback"])
