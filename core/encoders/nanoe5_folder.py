@@ -11,7 +11,9 @@ is lost.
 
 from __future__ import annotations
 
+import errno
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +60,7 @@ def write_folder(model: E5File, folder: Path) -> None:
 
 def needed_bytes(model: E5File) -> int:
     """How much the folder takes on the disk, a little more rather than less."""
-    return 4 * sum(place.count for place in model.places.values()) + 100 * len(model.pieces) + (1 << 20)
+    return 4 * sum(place.numbers for place in model.places.values()) + 100 * len(model.pieces) + (1 << 20)
 
 
 def _bert_name(name: str) -> str:
@@ -78,8 +80,10 @@ def _write_weights(model: E5File, path: Path) -> None:
     }
     try:
         save_file(tensors, path, metadata={"format": "pt"})
-    except SafetensorError as error:  # its only reason here: the disk; it does not say which error it was
-        raise OSError(None, f"the weights cannot be written ({error})", str(path)) from error
+    except SafetensorError as error:  # the disk's own error, of which only the text is left: "… (os error 28)"
+        number = re.search(r"os error (\d+)", str(error))
+        raise OSError(int(number[1]) if number else errno.EIO, str(error), str(path)) from error
+    path.chmod(0o644)  # the library makes it private; the folder above decides who may read
 
 
 def _tokenizer(model: E5File) -> str:
@@ -155,7 +159,11 @@ def _configs(model: E5File) -> dict[str, Any]:
             {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
             for number, (kind, path) in enumerate(modules)
         ],
-        "sentence_bert_config.json": {"max_seq_length": sizes.positions, "do_lower_case": False},
+        "sentence_bert_config.json": {
+            "max_seq_length": sizes.positions,
+            "do_lower_case": False,
+            "model_args": {"add_pooling_layer": False},  # the file has no such weights, and mean pooling needs none
+        },
         "1_Pooling/config.json": {"word_embedding_dimension": sizes.hidden, "pooling_mode_mean_tokens": True},
         "2_Normalize/config.json": {},
         "config_sentence_transformers.json": {"prompts": PROMPTS, "similarity_fn_name": "cosine"},
