@@ -67,7 +67,7 @@ def _files(root: Path, generation: Generation, progress: Progress) -> Iterator[F
 
 def _structure(index: Index) -> Iterator[Finding]:
     try:
-        dimension = read_space(index).space.dimension
+        record = read_space(index)
     except SamespaceError as error:
         yield Finding("space", "error", error.message, error.fix)
         return
@@ -75,7 +75,7 @@ def _structure(index: Index) -> Iterator[Finding]:
     for segment in index.segments:
         name = segment.segment.name
         try:
-            yield from _segment(segment, dimension)
+            yield from _segment(segment, record.space.dimension, record.metric)
             mask = segment.live_documents
             for row, document_id in enumerate(segment.document_ids()):
                 if mask is None or mask[row]:
@@ -87,7 +87,7 @@ def _structure(index: Index) -> Iterator[Finding]:
             yield Finding("segment", "error", f"segment {name}: {error.message} ({error.path})", _RESTORE)
 
 
-def _segment(segment: SegmentReader, dimension: int) -> Iterator[Finding]:
+def _segment(segment: SegmentReader, dimension: int, metric: str) -> Iterator[Finding]:
     """Spans inside their documents, postings and vectors for every chunk, vectors finite and as long as their norms."""
     name, chunks = segment.segment.name, segment.segment.chunks
     lengths = np.array([len(segment.document(row).text) for row in range(segment.segment.documents)], dtype=np.int64)
@@ -112,7 +112,7 @@ def _segment(segment: SegmentReader, dimension: int) -> Iterator[Finding]:
     elif (codes := segment.codes) is not None:
         found = read_codes(codes, *vectors.shape)
         rows = np.unique(np.linspace(0, max(chunks - 1, 0), num=min(100, chunks), dtype=np.int64))
-        if not found.fit(vectors, rows):
+        if not found.fit(vectors, rows, metric):
             fix = "samespace index INDEX --ann exact, then --ann auto, makes them anew"
             yield Finding("codes", "error", f"segment {name}: binary codes of other vectors", fix)
 

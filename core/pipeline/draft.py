@@ -117,17 +117,18 @@ class Draft:
             self.new_files.append(NewFile(name, path.read_bytes()))
 
     def add_codes(self, least: int) -> None:
-        """Binary codes for every segment of at least so many rows that has none yet, if they can stand for its vectors."""
-        from core.vectors.codes import make_codes, serve
+        """Binary codes for every segment of at least so many rows that has none yet."""
+        from core.vectors.codes import make_codes
 
         for segment in self._alive():
             if self._base and segment.find("codes", self._view, self._base.generation.files):
                 continue
-            table = self._vectors(segment)
-            vectors = table.array("vectors", "<f4", 2)
-            if len(vectors) >= least and serve(table.array("norms", "<f4"), self._record.metric):
+            vectors = self._vectors(segment).array("vectors", "<f4", 2)
+            if len(vectors) >= least:
                 name = segment.codes(self._view, self._number)
-                self.new_files.append(NewFile(name, concatenate(write_columns(make_codes(vectors)))))
+                self.new_files.append(
+                    NewFile(name, concatenate(write_columns(make_codes(vectors, self._record.metric))))
+                )
 
     def _vectors(self, segment: Segment) -> Table:
         """The vectors of a published segment, or of the one that is staged."""

@@ -1,13 +1,16 @@
-"""Binary codes: one bit a dimension, which side of the mean a vector lies on. A fiftieth of the vectors' size to scan.
+"""Binary codes: sign bits of centred vectors, and an estimate of every row's score from nothing but them.
 
-Sign bits of vectors that lie in a cone say little, as most of them are equal; of centred vectors they tell directions
-apart (Charikar 2002; the mean taken off as in principal components). What they find is scored again exactly, so all they
-have to do is let the true neighbours through: how many candidates that takes is measured on the index's own vectors.
+Centring first is what lets them serve models whose vectors lie in a narrow cone: there most signs are the same for all
+rows, and what is left after it are the differences between passages. The query keeps two bits a dimension, and each row
+two numbers, by which the bits that agree become a score. After RaBitQ (Gao & Long 2024, arXiv:2405.12497), without its
+rotation. What the estimates let through is scored again exactly: how many rows that takes is measured on the index's own
+vectors.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,138 +18,216 @@ from numpy.typing import NDArray
 from core.errors import CorruptError
 from core.index.columns import Column, Table
 
-RECALL = 0.995  # asked of the stand-ins for queries, so that true ones have 0.99
+RECALL = 0.99
+BITS = 2  # of the query, a dimension
+_MARGIN = 1.25  # the depth that reached the recall is made this much larger
+_NOISE = 2.0  # of a stand-in for a query, in distances of rows from their mean
+_WIDER = 8  # rows that are estimated for each that is scored
+_REACH = 1.5  # the largest level of a query's value, in standard deviations: the best for two bits (Max 1960)
 _K = 10
-_STAND_INS = 200
-_NEIGHBOUR = 0.5  # how much of a stand-in is its own row; the rest is other rows
-_BLOCK = 1 << 15  # rows whose distances are counted at once: what is touched stays in the cache
+_STAND_INS = 300
+_BLOCK = 1 << 15  # rows at once: what is touched stays in the cache
+
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """Of one segment: `words` uint64, words × rows, bits beyond the dimension 0; `mean` float32 (dimension,), taken off
-    unit vectors; `depth` candidates bring `recall` of the ten nearest.
+    """Of one segment: `words` uint64, words × rows (one word of all rows lies together), bits beyond the dimension 0;
+    `mean` float32 (dimension,); `scale` and `offset` float32 (rows,); `depth` candidates bring `recall` of the ten nearest.
     """
 
     words: NDArray[np.uint64]
-    mean: NDArray[np.float32]
+    mean: Floats
+    scale: Floats
+    offset: Floats
     depth: int
     recall: float
 
     def nearest(
-        self, query: NDArray[np.float32], depth: int, live: NDArray[np.bool_] | None = None
+        self, query: Floats, depth: int, metric: str, live: NDArray[np.bool_] | None = None
     ) -> NDArray[np.int64]:
-        """The live rows of the `depth` least Hamming distances to the query (dimension,), with all ties of the last; rising."""
-        distances = self.distances(query)
+        """The live rows of the `depth` best estimates for the query (dimension,), with all ties of the last; rising.
+
+        Of many rows those are estimated that agree with the query in most signs, which is told by half the work.
+        """
+        rows = None
+        if metric == "cosine" and depth * _WIDER * 2 < self.words.shape[1]:
+            rows = self._agreeing(query, depth * _WIDER)
+        estimates = self.estimate(query, metric, rows)
         if live is not None:
-            distances[~live] = np.iinfo(np.uint16).max
-        counted = np.cumsum(np.bincount(distances, minlength=1)[: len(self.mean) + 1])
-        furthest = int(np.searchsorted(counted, depth))
-        return np.flatnonzero(distances <= min(furthest, len(self.mean)))
+            estimates[~(live if rows is None else live[rows])] = -np.inf
+        if len(estimates) > depth:
+            least = np.partition(estimates, len(estimates) - depth)[len(estimates) - depth]
+            found = np.flatnonzero(estimates >= max(least, np.finfo(np.float32).min))
+        else:
+            found = np.flatnonzero(estimates > -np.inf)
+        return found if rows is None else rows[found]
 
-    def fit(self, vectors: NDArray[np.float32], rows: NDArray[np.int64]) -> bool:
+    def _agreeing(self, query: Floats, count: int) -> NDArray[np.int64]:
+        """At least `count` rows whose signs differ least from the query's."""
+        signs = _pack(_directions(query[None], "cosine") > self.mean)[:, 0]
+        distances = differing(self.words, [signs])
+        furthest = int(np.searchsorted(np.cumsum(np.bincount(distances)), count))
+        return np.flatnonzero(distances <= furthest)
+
+    def estimate(self, query: Floats, metric: str, rows: NDArray[np.int64] | None = None) -> Floats:
+        """float32, one for each row, or of `rows`: what ranks them for the query nearly as their scores do. Only the
+        order means something.
+        """
+        centred = _directions(query[None], metric)[0] - self.mean
+        levels = (1 << BITS) - 1
+        reach = np.float32(_REACH) * np.sqrt(np.mean(centred**2)) + np.float32(1e-30)
+        level = np.clip(np.rint((centred / reach + 1) / 2 * levels), 0, levels).astype(np.uint8)
+        planes = [_pack((level[None] >> bit & 1).astype(bool))[:, 0] for bit in reversed(range(BITS))]
+        words, scale, offset = self.words, self.scale, self.offset
+        if rows is not None:
+            words, scale, offset = words[:, rows], scale[rows], offset[rows]
+        # A sign times a level is 1 where they agree in a plane and -1 where they differ, weighted by the plane's power of 2.
+        products: Floats = differing(words, planes).astype(np.float32)
+        products *= np.float32(-2)
+        products += np.float32(levels * len(centred))
+        products *= scale
+        products *= reach / np.float32(levels)
+        products += offset
+        return products
+
+    def fit(self, vectors: Floats, rows: NDArray[np.int64], metric: str) -> bool:
         """Whether the codes of these rows are those of the vectors; a bit may differ where a value is next to the mean."""
-        made = _pack(_directions(vectors[rows]) - self.mean)
-        different = np.bitwise_count(made ^ self.words[:, rows]).sum()
-        return bool(different <= 1e-3 * made.size * 64)
-
-    def distances(self, query: NDArray[np.float32]) -> NDArray[np.uint16]:
-        """The Hamming distance of every row: uint16 (rows,)."""
-        asked = _pack(_directions(query[None]) - self.mean)[:, 0]
-        rows = self.words.shape[1]
-        total = np.zeros(rows, dtype=np.uint16)
-        different = np.empty(min(rows, _BLOCK), dtype=np.uint64)
-        for start in range(0, rows, _BLOCK):
-            part = total[start : start + _BLOCK]
-            buffer = different[: len(part)]
-            for word, bits in zip(self.words, asked, strict=True):
-                np.bitwise_xor(word[start : start + _BLOCK], bits, out=buffer)
-                part += np.bitwise_count(buffer)
-        return total
+        words, scale, offset = _encode(vectors[rows], self.mean, metric)
+        different = np.bitwise_count(words ^ self.words[:, rows]).sum()
+        near = np.allclose(scale, self.scale[rows], rtol=1e-3) and np.allclose(
+            offset, self.offset[rows], atol=1e-3, rtol=1e-3
+        )
+        return bool(near and different <= 1e-3 * words.size * 64)
 
 
-def serve(norms: NDArray[np.float32], metric: str) -> bool:
-    """Whether codes can stand for these vectors: directions decide a cosine; the other metrics only at equal length."""
-    if metric == "cosine" or not len(norms):
-        return True
-    return float(norms.max() - norms.min()) <= 1e-3 * float(norms.max())
+def differing(words: NDArray[np.uint64], planes: list[NDArray[np.uint64]]) -> NDArray[np.uint16]:
+    """In how many bits each of `words` (words × rows) differs from each plane (words,), the first weighing most, each
+    half the one before: uint16. With one plane this is the Hamming distance.
+    """
+    rows = words.shape[1]
+    distances = np.zeros(rows, dtype=np.uint16)
+    unequal = np.empty(min(_BLOCK, rows), dtype=np.uint64)
+    counts = np.empty(min(_BLOCK, rows), dtype=np.uint8)
+    for start in range(0, rows, _BLOCK):
+        part = distances[start : start + _BLOCK]
+        size = len(part)
+        for plane in planes:
+            part <<= 1
+            for word, own in zip(words, plane, strict=True):
+                np.bitwise_xor(word[start : start + size], own, out=unequal[:size])
+                np.bitwise_count(unequal[:size], out=counts[:size])
+                part += counts[:size]
+    return distances
 
 
-def make_codes(vectors: NDArray[np.float32]) -> dict[str, Column]:
+def make_codes(vectors: Floats, metric: str) -> dict[str, Column]:
     """The columns of a codes table for vectors (rows × dimension), the depth found. Equal vectors give equal columns."""
-    mean = np.zeros(vectors.shape[1], dtype=np.float64)
-    for start in range(0, len(vectors), _BLOCK):
-        mean += _directions(vectors[start : start + _BLOCK]).sum(axis=0, dtype=np.float64)
-    centre = (mean / max(len(vectors), 1)).astype(np.float32)
-    parts = [_pack(_directions(vectors[n : n + _BLOCK]) - centre) for n in range(0, len(vectors), _BLOCK)]
-    words = np.concatenate(parts, axis=1) if parts else np.zeros((-(-len(centre) // 64), 0), dtype=np.uint64)
-    depth, recall = calibrate(vectors, Codes(words, centre, len(vectors), 1.0))
-    return {
-        "words": words,
-        "mean": centre,
-        "depth": np.array([depth], dtype=np.int64),
-        "recall": np.array([recall], dtype=np.float64),
-    }
+    blocks = [slice(start, start + _BLOCK) for start in range(0, len(vectors), _BLOCK)]
+    total = sum(_directions(vectors[block], metric).sum(axis=0, dtype=np.float64) for block in blocks)
+    mean = (np.zeros(vectors.shape[1]) + total / max(len(vectors), 1)).astype(np.float32)
+    parts = [_encode(vectors[block], mean, metric) for block in blocks] or [_encode(vectors, mean, metric)]
+    words = np.concatenate([part[0] for part in parts], axis=1)
+    scale, offset = (np.concatenate([part[n] for part in parts]) for n in (1, 2))
+    depth, recall = calibrate(vectors, Codes(words, mean, scale, offset, len(vectors), 1.0), metric)
+    found = {"depth": np.array([depth], dtype=np.int64), "recall": np.array([recall], dtype=np.float64)}
+    return {"words": words, "mean": mean, "scale": scale, "offset": offset, **found}
 
 
 def read_codes(table: Table, rows: int, dimension: int) -> Codes:
     """Raises CorruptError unless the table holds codes for that many rows of that dimension."""
-    words, mean = table.array("words", "<u8", 2), table.array("mean", "<f4")
-    depth, recall = table.array("depth", "<i8"), table.array("recall", "<f8")
-    fits = words.shape == (-(-dimension // 64), rows) and mean.shape == (dimension,) and np.isfinite(mean).all()
-    if not fits or not len(depth) == len(recall) == 1 or not 1 <= depth[0] <= max(rows, 1) or not 0 <= recall[0] <= 1:
+    words, depth, recall = table.array("words", "<u8", 2), table.array("depth", "<i8"), table.array("recall", "<f8")
+    mean, scale, offset = (table.array(name, "<f4") for name in ("mean", "scale", "offset"))
+    fits = (
+        words.shape == (-(-dimension // 64), rows) and mean.shape == (dimension,) and len(scale) == len(offset) == rows
+    )
+    finite = all(np.isfinite(part).all() for part in (mean, scale, offset))
+    counted = len(depth) == len(recall) == 1 and 1 <= depth[0] <= max(rows, 1) and 0 <= recall[0] <= 1
+    if not (fits and finite and counted):
         raise CorruptError(
             "the binary codes do not fit the segment",
             path=table.path,
             fix="samespace index INDEX --ann exact, then --ann auto, makes them anew",
         )
-    return Codes(words, mean, int(depth[0]), float(recall[0]))
+    return Codes(words, mean, scale, offset, int(depth[0]), float(recall[0]))
 
 
-def calibrate(vectors: NDArray[np.float32], codes: Codes) -> tuple[int, float]:
-    """How many candidates bring RECALL of the ten nearest, and the share that they bring.
+def calibrate(vectors: Floats, codes: Codes, metric: str) -> tuple[int, float]:
+    """How many candidates bring RECALL of the ten nearest, with a margin, and the share that they bring.
 
-    A query is no passage, and lies further from its neighbours than they from one another. So the stand-ins are blends
-    of a row with others, as far away as that.
+    A row is no query: its own neighbours are close, and codes tell close rows apart easily. A real query lies far from
+    every passage. So stand-ins decide that are rows moved by noise; half of them say the depth, the others what it brings.
     """
-    asked = stand_ins(vectors)
+    asked = stand_ins(vectors, codes, metric)
     if not len(asked):
         return max(len(vectors), 1), 1.0
-    ranks = np.concatenate([_ranks(vectors, codes, query) for query in asked])
-    depth = int(np.sort(ranks)[min(len(ranks) - 1, int(np.ceil(RECALL * len(ranks))))])
+    nearest = _nearest(vectors, asked, metric)
+    ranks = [_ranks(codes.estimate(query, metric), rows) for query, rows in zip(asked, nearest, strict=True)]
+    decide, judge = np.concatenate(ranks[::2]), np.concatenate(ranks[1::2] or ranks)
+    depth = int(np.ceil(_MARGIN * float(np.quantile(decide, RECALL, method="higher"))))
     depth = min(len(vectors), max(_K, depth))
-    return depth, float(np.mean(ranks <= depth))
+    return depth, round(float(np.mean(judge <= depth)), 4)
 
 
-def stand_ins(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Unit vectors, up to 200 × dimension, that are to the rows what queries are; the same ones every time."""
-    count = min(_STAND_INS, len(vectors))
+def stand_ins(vectors: Floats, codes: Codes, metric: str) -> Floats:
+    """Queries, float32 (up to 300 × dimension): rows moved by noise, as long as their row; the same ones every time."""
     random = np.random.default_rng(20260131)
-    own, other, third = (np.sort(random.choice(len(vectors), count, replace=False)) for _ in range(3))
-    random.shuffle(other)
-    random.shuffle(third)
-    rest = (_directions(vectors[other]) + _directions(vectors[third])) / np.float32(2)
-    return _directions(np.float32(_NEIGHBOUR) * _directions(vectors[own]) + np.float32(1 - _NEIGHBOUR) * rest)
+    rows = np.sort(random.choice(len(vectors), size=min(_STAND_INS, len(vectors)), replace=False))
+    chosen = _directions(vectors[rows], metric)
+    spread = np.linalg.norm(chosen - codes.mean, axis=1).mean() if len(rows) else 0.0
+    noise = random.standard_normal(chosen.shape, dtype=np.float32)
+    moved = chosen + noise * np.float32(_NOISE * spread / np.sqrt(chosen.shape[1]))
+    lengths = np.linalg.norm(chosen, axis=1) / np.maximum(np.linalg.norm(moved, axis=1), 1e-30)
+    return np.asarray(moved * lengths[:, None], dtype=np.float32)
 
 
-def _ranks(vectors: NDArray[np.float32], codes: Codes, query: NDArray[np.float32]) -> NDArray[np.int64]:
-    """How many rows one has to take by their codes to have each of the ten nearest."""
-    scores = np.concatenate([_directions(vectors[n : n + _BLOCK]) @ query for n in range(0, len(vectors), _BLOCK)])
-    nearest = np.argpartition(-scores, min(_K, len(scores)) - 1)[:_K]
-    distances = codes.distances(query)
-    counted = np.cumsum(np.bincount(distances))
-    return np.asarray(counted[distances[nearest]], dtype=np.int64)
+def _nearest(vectors: Floats, asked: Floats, metric: str) -> NDArray[np.int64]:
+    """The ten nearest rows of each query, queries × 10 (fewer where there are fewer rows)."""
+    scores, rows = np.empty((len(asked), 0), dtype=np.float32), np.empty((len(asked), 0), dtype=np.int64)
+    for start in range(0, len(vectors), _BLOCK):
+        part = _directions(vectors[start : start + _BLOCK], metric)
+        found = asked @ part.T
+        if metric == "euclidean":
+            found -= np.einsum("ij,ij->i", part, part) / np.float32(2)
+        count = min(_K, found.shape[1])
+        places = np.argpartition(-found, count - 1, axis=1)[:, :count]
+        scores = np.concatenate([scores, np.take_along_axis(found, places, axis=1)], axis=1)
+        rows = np.concatenate([rows, places + start], axis=1)
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :_K]
+        scores, rows = np.take_along_axis(scores, best, axis=1), np.take_along_axis(rows, best, axis=1)
+    return rows
 
 
-def _directions(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def _ranks(estimates: Floats, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many candidates one has to take to have each of these rows."""
+    return np.searchsorted(np.sort(-estimates), -estimates[rows], side="right")
+
+
+def _directions(vectors: Floats, metric: str) -> Floats:
+    """What codes are made of: for cosine the vectors (rows × dimension) at length 1, else the vectors themselves."""
+    if metric != "cosine":
+        return vectors
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.maximum(lengths, np.float32(1e-30)), dtype=np.float32)
 
 
-def _pack(centred: NDArray[np.float32]) -> NDArray[np.uint64]:
-    """One bit a value, 1 where it is above 0: rows × dimension to words × rows, little-endian."""
-    rows, dimension = centred.shape
-    bits = np.zeros((rows, -(-dimension // 64) * 64), dtype=np.bool_)
-    bits[:, :dimension] = centred > 0
+def _encode(vectors: Floats, mean: Floats, metric: str) -> tuple[NDArray[np.uint64], Floats, Floats]:
+    """Words, scale and offset of rows.
+
+    With y = x - mean and p = query - mean, y·p is near (signs of y)·p × |y|²/Σ|y|: the scale. The offset turns y·p into
+    what ranks rows by the metric: x·query is y·p + y·mean and a constant, -|x - query|²/2 is y·p - |y|²/2 and another.
+    """
+    centred = _directions(vectors, metric) - mean
+    squares = np.einsum("ij,ij->i", centred, centred)
+    scale = squares / np.maximum(np.abs(centred).sum(axis=1), np.float32(1e-30))
+    offset = -squares / 2 if metric == "euclidean" else centred @ mean
+    return _pack(centred > 0), scale.astype(np.float32), offset.astype(np.float32)
+
+
+def _pack(bits: NDArray[Any]) -> NDArray[np.uint64]:
+    """Bits (rows × dimension) as uint64, words × rows: dimension d is bit d mod 64 of word d div 64."""
     packed = np.packbits(bits, axis=1, bitorder="little")
-    return np.ascontiguousarray(packed.view("<u8").T)
+    whole = np.zeros((len(bits), -(-bits.shape[1] // 64) * 8), dtype=np.uint8)
+    whole[:, : packed.shape[1]] = packed
+    return np.ascontiguousarray(whole.view("<u8").T).astype(np.uint64, copy=False)

@@ -14,7 +14,7 @@ from core.errors import UsageError
 from core.vectors import SEARCHERS, VectorSegment
 
 SCAN = 2.0e-10  # a float32 scored exactly, and its part of the choice of the best
-WORD = 1.5e-9  # 64 dimensions of one row by codes, and their part of the choice among them
+WORD = 3.0e-9  # 64 dimensions of one row by codes, two planes of the query, and their part of the choice
 RESCORE = 1.0e-6  # one candidate gathered and scored
 LOAD = 1.5e-6  # a row of a graph read into memory
 STEP = 2.5e-6  # a candidate of a graph's search

@@ -27,10 +27,10 @@ def segment(vectors: Vectors, live: Sequence[bool] | None = None, graph: Path | 
     return VectorSegment(vectors, norms, None if live is None else np.array(live, dtype=bool), graph)
 
 
-def coded(part: VectorSegment, folder: Path) -> VectorSegment:
+def coded(part: VectorSegment, folder: Path, metric: str) -> VectorSegment:
     """With its codes, written and read as the index does it."""
     path = folder / "codes"
-    path.write_bytes(concatenate(write_columns(make_codes(part.vectors))))
+    path.write_bytes(concatenate(write_columns(make_codes(part.vectors, metric))))
     return replace(part, codes=read_codes(Table(path), *part.vectors.shape))
 
 
@@ -211,13 +211,11 @@ class TestBinary(SearcherContract):
     name = "binary"
 
     def segment(self, vectors: Vectors, metric: str, folder: Path, live: Sequence[bool] | None = None) -> VectorSegment:
-        return coded(segment(vectors, live), folder)
+        return coded(segment(vectors, live), folder, metric)
 
     @pytest.mark.parametrize("metric", METRICS)
     def test_recall(self, metric: str, tmp_path: Path) -> None:
         vectors = clustered(3100, 96)
-        if metric != "cosine":
-            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         part = self.segment(vectors[:3000], metric, tmp_path)
         searcher, judge = SEARCHERS.load("binary")([part], metric), SEARCHERS.load("exact")([part], metric)
         found = 0
