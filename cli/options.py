@@ -31,7 +31,10 @@ Sources = Annotated[
 NewModel = Annotated[
     str | None,
     typer.Option(
-        "--model", metavar="NAME", help="The model of a new index: a name of `samespace models`, a hub name, a folder."
+        "--model",
+        metavar="NAME",
+        help="The model of a new index: a name of `samespace models`, a hub name, a folder, or auto: by the documents' language.",
+        show_default="auto",
     ),
 ]
 OtherModel = Annotated[
@@ -58,12 +61,14 @@ Alpha = Annotated[
 
 
 def unknown_language(texts: Iterable[str], model: str, languages: Sequence[str]) -> str:
-    """What to say when `texts` are mostly in a script that the model does not know; nothing when it knows them."""
-    from core.text import language_share
+    """What to say when `texts` are mostly in languages that the model does not know; nothing when it knows them."""
+    from core.language import NAMES, language_shares, unknown
 
-    if language_share(" ".join(texts), languages) >= 0.5:
+    strange = unknown(language_shares(texts), languages)
+    if sum(strange.values()) < 0.5:
         return ""
-    return f"the model {model} does not know Chinese, so these numbers say little; `samespace models` lists others"
+    names = " and ".join(NAMES[language] for language in strange)
+    return f"the model {model} does not know {names}, so these numbers say little; `samespace models` lists others"
 
 
 def choose_fusion(fusion: str, alpha: float | None) -> dict[str, Any]:

@@ -109,6 +109,12 @@ def _thousandths(weights: Mapping[str, int]) -> dict[str, int]:
     return parts
 
 
+def estimated_tokens(text: str) -> int:
+    """About how many tokens a model makes of `text`: one of a Han character, Kana or Hangul syllable, one of four others."""
+    dense = 0 if text.isascii() else sum(len(pattern.findall(text)) for pattern in (HAN, _KANA, _HANGUL))
+    return dense + (len(text) - dense + 3) // 4
+
+
 def total(documents: Iterable[Mapping[str, int]]) -> dict[str, int]:
     """The sums over documents; every document counts the same, however long."""
     summed: Counter[str] = Counter()
