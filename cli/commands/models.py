@@ -43,7 +43,7 @@ def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name of `samespace models`, a hub name, or a folder.")],
     json: Json = False,
 ) -> None:
-    """Show one model and the space it makes; what is not on this machine is shown as far as the catalogue knows it.
+    """Show one model, and the space it makes where it is on this machine.
 
     Example: samespace models show minilm
     """
@@ -79,7 +79,7 @@ def _text(value: object) -> object:
 
 @app.command()
 def recommend(index: IndexPath, json: Json = False) -> None:
-    """Rank the models for the documents of an index: by language, length, size, licence, and what is here already.
+    """Rank the models for the documents of an index, with reasons.
 
     Example: samespace models recommend sample.index
     """

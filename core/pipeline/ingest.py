@@ -79,6 +79,7 @@ def ingest(
         documents, dead = ledger.staged(), ledger.dead()
         if state is None or _is_undecided(state):
             encoder = encoder or _choose(documents)
+            notes += [encoder.model.why] if encoder.model.why else []
             state = State(base=0, sources=(), model=encoder.model.to_json(), space=encoder.space.to_json())
         chosen = Model.from_json(state.model)
         if documents or dead or base is None or tuple(sources) != base.generation.sources:
@@ -86,8 +87,6 @@ def ingest(
             staging.put(state, "documents", document_columns(documents))
         else:
             staging.clear()
-    if base is None and chosen.why:
-        notes.append(chosen.why)
     notes += _language_note(documents, chosen, root)
     outcomes.sort(key=lambda outcome: outcome.path)
     size = sum(map(len, dead.values()))
