@@ -49,7 +49,7 @@ Strict = Annotated[bool, typer.Option("--strict", help="Exit 1 when a file could
 Chunker = Annotated[str | None, typer.Option("--chunker", help="recursive, or none: one chunk a document.")]
 Size = Annotated[int | None, typer.Option("--size", help="Tokens a chunk, at most.", min=1)]
 Overlap = Annotated[int | None, typer.Option("--overlap", help="Tokens a chunk repeats of the one before.", min=0)]
-Ann = Annotated[str | None, typer.Option("--ann", help="How vectors are searched: exact, or hnsw.")]
+Ann = Annotated[str | None, typer.Option("--ann", help="How vectors are searched: auto, exact, binary or hnsw.")]
 Mode = Annotated[str, typer.Option("--mode", help="hybrid, dense or lexical.")]
 K = Annotated[int, typer.Option("-k", help="How many hits.", min=1, max=10_000)]
 Depth = Annotated[int, typer.Option("--depth", help="Candidates a side before fusion.", min=1, max=100_000)]

@@ -16,6 +16,7 @@ from core.lexical.postings import Postings
 from core.pipeline.spaces import read_space
 from core.progress import SILENT, Progress
 from core.types import Finding
+from core.vectors.codes import read_codes
 
 _RESTORE = "restore the file from a copy of the index, or build the index again"
 
@@ -108,6 +109,12 @@ def _segment(segment: SegmentReader, dimension: int) -> Iterator[Finding]:
         yield Finding(
             "vectors", "error", f"segment {name}: vectors that are no numbers or changed", "build the index again"
         )
+    elif (codes := segment.codes) is not None:
+        found = read_codes(codes, *vectors.shape)
+        rows = np.unique(np.linspace(0, max(chunks - 1, 0), num=min(100, chunks), dtype=np.int64))
+        if not found.fit(vectors, rows):
+            fix = "samespace index INDEX --ann exact, then --ann auto, makes them anew"
+            yield Finding("codes", "error", f"segment {name}: binary codes of other vectors", fix)
 
 
 def _staged(root: Path) -> Finding:

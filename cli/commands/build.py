@@ -86,6 +86,8 @@ def _show(report: BuildReport, to: Path) -> None:
         rows.append(("hnsw", f"segment {name}: recall@10 {share:.3f} against exact search"))
     fields(rows)
     show_troubles(report.ingest)
+    for line in indexed.notes:
+        note(line)
     if embedded and embedded.truncated:
         note(f"{embedded.truncated:,} texts were longer than the model takes; it saw their beginnings")
     if indexed.published:

@@ -43,6 +43,7 @@ def index(
                 "chunks": report.chunks,
                 "recall": dict(report.recall),
                 "encoder": report.encoder,
+                "notes": list(report.notes),
             },
         )
         return
@@ -52,6 +53,8 @@ def index(
     )
     for segment, recall in report.recall.items():
         fields([("hnsw", f"segment {segment}: recall@10 {recall:.3f} against exact search")])
+    for line in report.notes:
+        note(line)
     if report.encoder:
         fields([("encoder", f"self-contained: {report.encoder:,} bytes of the model are in the index")])
     if report.published:

@@ -110,7 +110,7 @@ def _batch(
 
     found = []
     with progress() as bar:
-        search = Search(opened, settings, model)
+        search = Search(opened, settings, model, len(asked))
         bar.stage("search", len(asked))
         for one in asked:
             found.append(search.search(one))

@@ -12,7 +12,7 @@ from typing import Any
 
 from core.encoders import Model, Runtime, Work
 from core.encoders.bert import POSITIONS, WORDS, Bert, Shape, Unsupported, assemble
-from core.encoders.tokenizer import Tokenizer, tokenizer_from_table
+from core.encoders.tokenizer import Tokenizer, from_table
 from core.encoders.transformer import TransformerEncoder
 from core.errors import CorruptError, MissingError
 from core.index.columns import Column, Table, write_columns
@@ -49,7 +49,7 @@ class CarriedEncoder(TransformerEncoder):
         return None
 
     def _open_tokenizer(self) -> Tokenizer:
-        return tokenizer_from_table(self._table)
+        return from_table(self._table)
 
     def _bert(self) -> Bert:
         try:

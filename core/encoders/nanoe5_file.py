@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import pairwise
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -216,7 +217,7 @@ def _characters(cursor: _Cursor) -> Iterator[tuple[int, str]]:
         if code <= before:
             raise _Damaged("its character map is not in order")
         before = code
-        if code > 0x10FFFF:
+        if code > 0x10FFFF or 0xD800 <= code < 0xE000:
             raise _Damaged("its character map names a character that is none")
         yield code, part.take(4 * length).decode("utf-32-le")
     if count < 0 or part.at != size:
@@ -258,7 +259,7 @@ def _directory(cursor: _Cursor, sizes: Sizes) -> dict[str, Place]:
         if name not in wanted or name in places:
             raise _Damaged(f"the tensor {name!r} is not wanted here")
         quantised, shape = wanted[name]
-        if kind != quantised or numbers != np.prod(shape, dtype=object) or (quantised and shape[-1] % BLOCK):
+        if kind != quantised or numbers != prod(shape) or (quantised and shape[-1] % BLOCK):
             raise _Damaged(f"the tensor {name} is not of the shape {shape}")
         if size != (numbers // BLOCK * _Q4.itemsize if quantised else numbers * 4):
             raise _Damaged(f"the tensor {name} has {size} bytes for {numbers} numbers")

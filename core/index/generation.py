@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 from core.canonical import canonical, digest
 from core.errors import CorruptError, FormatError, NoIndexError, SamespaceError, shell
@@ -52,10 +52,14 @@ class Segment:
         """The name of the HNSW graph that `generation` builds for this segment."""
         return f"{self.files(view)['vectors']}.{generation:06d}.hnsw"
 
-    def find_graph(self, view: View, files: Iterable[str]) -> str | None:
-        """The graph of this segment among `files`, or None."""
+    def codes(self, view: View, generation: int) -> str:
+        """The name of the binary codes that `generation` makes for this segment."""
+        return f"{self.files(view)['vectors']}.{generation:06d}.codes"
+
+    def find(self, kind: Literal["hnsw", "codes"], view: View, files: Iterable[str]) -> str | None:
+        """The graph or the codes of this segment among `files`, or None."""
         start = f"{self.files(view)['vectors']}."
-        return next((name for name in files if name.startswith(start) and name.endswith(".hnsw")), None)
+        return next((name for name in files if name.startswith(start) and name.endswith(f".{kind}")), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,8 +58,14 @@ class SegmentReader:
     @property
     def graph(self) -> Path | None:
         """The verified file of the HNSW graph, or None when this segment has none."""
-        name = self.segment.find_graph(self.view, self._index.generation.files)
+        name = self.segment.find("hnsw", self.view, self._index.generation.files)
         return self._index.verified(name) if name else None
+
+    @property
+    def codes(self) -> Table | None:
+        """The table of the binary codes, or None when this segment has none."""
+        name = self.segment.find("codes", self.view, self._index.generation.files)
+        return self._index.table(name) if name else None
 
     @cached_property
     def live_documents(self) -> NDArray[np.bool_] | None:

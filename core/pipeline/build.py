@@ -16,7 +16,7 @@ from core.pipeline.embed import EmbedReport, embed
 from core.pipeline.index import IndexReport, index
 from core.pipeline.ingest import IngestReport, ingest, opened
 from core.progress import SILENT, Progress
-from core.vectors import SEARCHERS
+from core.vectors.plan import check_ann
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def build(
     progress: Progress = SILENT,
 ) -> BuildReport:
     """The four stages at once; run again, it does only what changed. Raises what they raise."""
-    SEARCHERS.load(ann or "exact")  # a wrong name or a missing package is said before any work
+    check_ann(ann or "auto")  # a wrong name or a missing package is said before any work
     model = None if model == AUTO else model
     with opened(root, paths, model):
         ingested = ingest(root, paths, model=model, name=name, yes=yes, progress=progress)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from core.chunkers import ChunkSettings
 from core.config import open_encoder
@@ -28,13 +28,21 @@ from core.space.identity import Space
 from core.space.record import SpaceRecord
 from core.space.verify import guard
 from core.types import Document
+from core.vectors import plan
 from core.version import VERSION
 
 DEFAULT_ANALYZER = "mixed"
+# Which files beside the vectors an index keeps that is searched in this way.
+KINDS: dict[str, tuple[Literal["hnsw", "codes"], ...]] = {
+    "auto": ("codes",),
+    "exact": (),
+    "binary": ("codes",),
+    "hnsw": ("codes", "hnsw"),
+}
 
 
 class Draft:
-    """What `index` will publish. `new_files` and `recall` (of new graphs) fill as parts are added."""
+    """What `index` will publish. `new_files`, `recall` (of new graphs) and `notes` fill as parts are added."""
 
     def __init__(self, staging: Staging, state: State | None, base: Index | None):
         """Raises UsageError when the stages before are not through, FormatError when words are cut differently now."""
@@ -48,6 +56,7 @@ class Draft:
         self._documents: list[Document] = []
         self.new_files: list[NewFile] = []
         self.recall: dict[str, float] = {}
+        self.notes: list[str] = []
         self._record = read_space(base) if base else self._staged_record()
         self._view = base.view if base else self._first_view()
         if base is not None:
@@ -96,16 +105,37 @@ class Draft:
         """A graph for every segment that has none yet, built in `scratch` and read back before it gets its name."""
         from core.vectors.hnsw import build_graph
 
-        readers = {reader.segment.name: reader for reader in self._base.segments} if self._base else {}
         for segment in self._alive():
-            if self._base and segment.find_graph(self._view, self._base.generation.files):
+            if self._base and segment.find("hnsw", self._view, self._base.generation.files):
                 continue
-            reader = readers.get(segment.name)
-            table = reader.vectors if reader else Table(self._staging.path("vectors"))
+            vectors = self._vectors(segment).array("vectors", "<f4", 2)
+            if not plan.graph_pays(*vectors.shape):
+                self.notes.append(
+                    f"segment {segment.name}: its {len(vectors):,} rows are searched faster without a graph"
+                )
+                continue
             path = scratch / f"{segment.name}.hnsw"
-            self.recall[segment.name] = build_graph(table.array("vectors", "<f4", 2), self._record.metric, path)
+            self.recall[segment.name] = build_graph(vectors, self._record.metric, path)
             name = segment.graph(self._view, self._number)
             self.new_files.append(NewFile(name, path.read_bytes()))
+
+    def add_codes(self, least: int) -> None:
+        """Binary codes for every segment of at least so many rows that has none yet, if they can stand for its vectors."""
+        from core.vectors.codes import make_codes, serve
+
+        for segment in self._alive():
+            if self._base and segment.find("codes", self._view, self._base.generation.files):
+                continue
+            table = self._vectors(segment)
+            vectors = table.array("vectors", "<f4", 2)
+            if len(vectors) >= least and serve(table.array("norms", "<f4"), self._record.metric):
+                name = segment.codes(self._view, self._number)
+                self.new_files.append(NewFile(name, concatenate(write_columns(make_codes(vectors)))))
+
+    def _vectors(self, segment: Segment) -> Table:
+        """The vectors of a published segment, or of the one that is staged."""
+        readers = {reader.segment.name: reader for reader in self._base.segments} if self._base else {}
+        return readers[segment.name].vectors if segment.name in readers else Table(self._staging.path("vectors"))
 
     def add_encoder(self) -> None:
         """The encoder itself, so that the index answers without its model; what is to be published has to prove itself."""
@@ -139,9 +169,8 @@ class Draft:
         needed |= set(space_files(self._view.space))
         if self_contained:
             needed.add(carried_file(self._view.space))
-        if method == "hnsw":
-            carried = base.files if base else {}
-            needed |= {name for segment in segments if (name := segment.find_graph(self._view, carried))}
+        carried, kinds = base.files if base else {}, KINDS[method]
+        needed |= {name for s in segments for kind in kinds if (name := s.find(kind, self._view, carried))}
         return Generation(
             generation=self._number,
             parent=base.generation if base else 0,

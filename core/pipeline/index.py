@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from core.index.writer import publish, writing
 from core.pipeline.draft import Draft
 from core.pipeline.spaces import carried_size
 from core.progress import SILENT, Progress
-from core.vectors import SEARCHERS
+from core.vectors import plan
+from core.vectors.plan import check_ann
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class IndexReport:
     chunks: int
     recall: Mapping[str, float]
     encoder: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def index(
@@ -36,7 +38,8 @@ def index(
 ) -> IndexReport:
     """Publish the staged documents, chunks and vectors, and the removals, as a new generation.
 
-    `ann` chooses how vectors are searched from now on: `exact`, or `hnsw` (a graph for every segment). `self_contained`
+    `ann` chooses how vectors are searched from now on: `auto` (whatever is quickest, with binary codes for large
+    segments), `exact`, `binary` (codes for all), or `hnsw` (also a graph where one can pay). `self_contained`
     puts the encoder into the index, or leaves it out again. Not given: as it was. Raises UsageError (stages out of order),
     MissingError (hnswlib, the model), SpaceMismatchError, LockedError, StorageError, CorruptError.
     """
@@ -45,8 +48,8 @@ def index(
         base = open_index(root) if read_current(root) else None
         state = staging.state() if base else staging.require("index")
         before = base.generation.settings["ann"]["name"] if base else None
-        method = ann or before or "exact"
-        SEARCHERS.load(method)  # a wrong name or a missing package is said before any work
+        method = ann or before or "auto"
+        check_ann(method)  # a wrong name or a missing package is said before any work
         carried = base is not None and bool(carried_size(base.generation))
         carries = carried if self_contained is None else self_contained
         if base is not None and state is None and method == before and carries == carried:
@@ -55,16 +58,20 @@ def index(
         with tempfile.TemporaryDirectory(prefix="samespace-") as scratch:
             draft = Draft(staging, state, base)
             draft.add_staged()
+            if method != "exact":
+                draft.add_codes(1 if method == "binary" else plan.WORTH)
             if method == "hnsw":
                 draft.add_graphs(Path(scratch))
             if carries:
                 draft.add_encoder()
             generation = publish(root, draft.generation(method, carries), draft.new_files)
         staging.clear()
-    return _report(generation, published=True, recall=draft.recall)
+    return _report(generation, published=True, recall=draft.recall, notes=draft.notes)
 
 
-def _report(generation: Generation, published: bool, recall: Mapping[str, float]) -> IndexReport:
+def _report(
+    generation: Generation, published: bool, recall: Mapping[str, float], notes: Sequence[str] = ()
+) -> IndexReport:
     chunks = sum(segment.chunks for segment in generation.segments)
     size = carried_size(generation)
-    return IndexReport(published, generation.generation, generation.documents, chunks, recall, size)
+    return IndexReport(published, generation.generation, generation.documents, chunks, recall, size, tuple(notes))

@@ -63,26 +63,32 @@ class SearchResult:
 
 
 class Search:
-    """One published generation, ready for many queries.
+    """One published generation, ready for many queries; `queries` is how many are expected, for the plan.
 
     Opening it for anything but lexical search loads the model and lets it prove itself on the canaries. Raises
     SpaceMismatchError, UsageError, MissingError, BackendError, CorruptError.
     """
 
-    def __init__(self, index: Index, settings: SearchSettings, model: str | None = None):
+    def __init__(self, index: Index, settings: SearchSettings, model: str | None = None, queries: int = 1):
         settings.check()
         self.index, self.settings = index, settings
         self.verdict: Verdict | None = None
         self.encoder: Encoder | None = None
         if settings.mode != "lexical":
-            self._open_vectors(model)
+            self._open_vectors(model, queries)
         if settings.mode != "dense":
             self._analyzer: Analyzer = ANALYZERS.load(index.generation.settings["analyzer"]["name"])()
             check_analyzer(self._analyzer, index)
             segments = index.segments
             self._bm25 = Bm25([Postings(segment.lexical) for segment in segments], [s.live for s in segments])
 
-    def _open_vectors(self, model: str | None) -> None:
+    @property
+    def _depth(self) -> int:
+        """Candidates a side."""
+        settings = self.settings
+        return max(settings.depth, settings.k * (2 if settings.unit == "document" else 1))
+
+    def _open_vectors(self, model: str | None, queries: int) -> None:
         from core.config import open_encoder
         from core.pipeline.spaces import index_encoder, read_space
         from core.pipeline.vectors import VectorSide
@@ -91,14 +97,13 @@ class Search:
         record = read_space(self.index)
         self.encoder = open_encoder(model) if model else index_encoder(self.index, record.model, "queries")
         self.verdict = guard(record, self.encoder, path=str(self.index.root), short=True, sides=("query",))
-        self._vectors = VectorSide(self.index, record, self.encoder)
+        self._vectors = VectorSide(self.index, record, self.encoder, self._depth, queries)
 
     def search(self, query: Query) -> SearchResult:
         """The best hits for `query`. Raises UsageError for an empty one."""
         if not query.text.strip():
             raise UsageError("the query is empty", fix='type what you look for: samespace search INDEX "…"')
-        settings = self.settings
-        depth = max(settings.depth, settings.k * (2 if settings.unit == "document" else 1))
+        settings, depth = self.settings, self._depth
         stages: dict[str, dict[Key, float]] = {}
         notes: list[str] = []
         plan: str = settings.mode
@@ -121,7 +126,7 @@ class Search:
             stages["fused"] = dict(fused.scores)
             plan = f"hybrid, {settings.fusion}: dense {fused.dense_weight:.2f}, lexical {fused.lexical_weight:.2f}"
         if settings.mode != "lexical":
-            plan += f"; vectors by {self._vectors.method} search"
+            plan += f"; vectors by {self._vectors.plan}"
         return SearchResult(query, tuple(self._hits(stages, fused)), plan, tuple(notes))
 
     def _hits(self, stages: dict[str, dict[Key, float]], fused: Fused | None) -> Iterator[Hit]:

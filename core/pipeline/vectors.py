@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,27 +14,33 @@ from core.index.reader import Index, SegmentReader
 from core.space.record import SpaceRecord
 from core.text import language_share
 from core.vectors import SEARCHERS, Searcher, VectorSegment, score
+from core.vectors.codes import read_codes
+from core.vectors.plan import choose
 
 Key = tuple[int, int]
 
 
 class VectorSide:
-    def __init__(self, index: Index, record: SpaceRecord, encoder: Encoder):
+    """`plan` says how the neighbours are found, and why so."""
+
+    def __init__(self, index: Index, record: SpaceRecord, encoder: Encoder, depth: int, queries: int):
         self._encoder, self._record = encoder, record
-        self.method: str = index.generation.settings["ann"]["name"]
+        asked: str = index.generation.settings["ann"]["name"]
         self._segments = [_vector_segment(segment, record) for segment in index.segments]
         self._warnings: list[str] = []
-        self._searcher = self._open(record.metric)
+        self.plan = choose(self._segments, depth, queries, asked)
+        self._searcher = self._open(record.metric, depth, queries)
         self._embedded: tuple[str, NDArray[np.float32]] = ("", np.zeros(0, dtype=np.float32))
 
-    def _open(self, metric: str) -> Searcher:
-        """The searcher the index was built for; exact search, which needs nothing, where its package is missing."""
+    def _open(self, metric: str, depth: int, queries: int) -> Searcher:
+        """The searcher of the plan; the next best one, which needs nothing, where its package is missing."""
         try:
-            searcher: Searcher = SEARCHERS.load(self.method)(self._segments, metric)
+            searcher: Searcher = SEARCHERS.load(self.plan.method)(self._segments, metric)
         except MissingError as error:
-            self._warnings.append(f"{error.message}: exact search is used instead")
-            self.method = "exact"
-            searcher = SEARCHERS.load("exact")(self._segments, metric)
+            without = [replace(segment, graph=None) for segment in self._segments]
+            self.plan = choose(without, depth, queries)
+            self._warnings.append(f"{error.message}: {self.plan.method} search is used instead")
+            searcher = SEARCHERS.load(self.plan.method)(without, metric)
         return searcher
 
     def _vector(self, query: str) -> NDArray[np.float32]:
@@ -74,4 +81,6 @@ def _vector_segment(segment: SegmentReader, record: SpaceRecord) -> VectorSegmen
     vectors, norms = table.array("vectors", "<f4", 2), table.array("norms", "<f4")
     if not len(vectors) == len(norms) == segment.segment.chunks or vectors.shape[1] != record.space.dimension:
         raise CorruptError("the vectors do not fit the segment", path=table.path, fix="restore the file from a copy")
-    return VectorSegment(vectors, norms, segment.live, segment.graph)
+    codes = segment.codes
+    found = None if codes is None else read_codes(codes, *vectors.shape)
+    return VectorSegment(vectors, norms, segment.live, segment.graph, found)

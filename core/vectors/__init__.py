@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,21 +15,31 @@ from core.registry import Registry
 from core.space.identity import METRICS
 from core.types import Match
 
+if TYPE_CHECKING:
+    from core.vectors.codes import Codes
+
 SEARCHERS = Registry(
     "ann",
-    {"exact": "core.vectors.exact:ExactSearcher", "hnsw": "core.vectors.hnsw:HnswSearcher"},
+    {
+        "exact": "core.vectors.exact:ExactSearcher",
+        "binary": "core.vectors.binary:BinarySearcher",
+        "hnsw": "core.vectors.hnsw:HnswSearcher",
+    },
     extras={"hnsw": "hnswlib"},
 )
 
 
 @dataclass(frozen=True, slots=True)
 class VectorSegment:
-    """The vectors of one segment: float32 rows × dimension, their norms, which rows live (None: all), a graph or none."""
+    """The vectors of one segment: float32 rows × dimension, their norms, which rows live (None: all), and what speeds
+    up the search of them, where it is there: a graph, binary codes.
+    """
 
     vectors: NDArray[np.float32]
     norms: NDArray[np.float32]
     live: NDArray[np.bool_] | None = None
     graph: Path | None = None
+    codes: Codes | None = None
 
 
 class Searcher(Protocol):

@@ -84,7 +84,7 @@ CASES = {
     "unknown command": Case(("serach", "{index}"), 2, "serach", "samespace --help"),
     "missing argument": Case(("search",), 2, "INDEX", "samespace search --help"),
     "chunker": Case((*BUILD, "--chunker", "magic"), 2, "magic", "recursive, none", written("docs/a.txt", "a")),
-    "ann": Case(("index", "{index}", "--ann", "faiss"), 2, "'faiss'", "exact, hnsw"),
+    "ann": Case(("index", "{index}", "--ann", "faiss"), 2, "'faiss'", "auto, exact, binary, hnsw"),
     "overlap": Case(
         (*BUILD, "--size", "50", "--overlap", "60"), 2, "overlap", "", written("docs/a.txt", "some text to cut")
     ),

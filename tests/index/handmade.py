@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from core.errors import NoIndexError
 from core.index import fs
 from core.index.generation import Generation
@@ -44,6 +46,12 @@ def put(folder: Path, files: Files) -> Path:
 
 def built(root: Path, *sources: Path, **options: object) -> BuildReport:
     return build(root, [str(source) for source in sources], **{"model": "hashing", **options})  # type: ignore[arg-type]
+
+
+def for_small_segments(patch: pytest.MonkeyPatch) -> None:
+    """Codes and graphs for segments of any size, as they would be there for large ones."""
+    patch.setattr("core.vectors.plan.WORTH", 1)
+    patch.setattr("core.vectors.plan.graph_pays", lambda *sizes: True)
 
 
 @dataclass(frozen=True)

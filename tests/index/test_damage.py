@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from handmade import FIRST, SECOND, Seen, all_files, built, generation, put, see, seen
+from handmade import FIRST, SECOND, Seen, all_files, built, for_small_segments, generation, put, see, seen
 
 from core.canonical import canonical
 from core.errors import CorruptError, FormatError, NoIndexError, SamespaceError
@@ -22,18 +22,20 @@ from core.index.generation import check_magic, current_line
 from core.index.reader import open_index, reading
 from core.index.writer import create
 
-ANN = "hnsw" if find_spec("hnswlib") else "exact"
+ANN = "hnsw" if find_spec("hnswlib") else "binary"
 TOP = ("samespace.json", "CURRENT")
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two generations, some rows dead, a graph a segment where hnswlib is there."""
+    """Two generations, some rows dead, codes a segment, and a graph where hnswlib is there."""
     folder = tmp_path_factory.mktemp("damage")
     source, root = put(folder / "notes", FIRST), folder / "whole.index"
-    built(root, source, ann=ANN)
-    put(source, SECOND)
-    built(root, source)
+    with pytest.MonkeyPatch.context() as patch:
+        for_small_segments(patch)
+        built(root, source, ann=ANN)
+        put(source, SECOND)
+        built(root, source)
     return root
 
 

@@ -10,7 +10,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from handmade import FIRST, SECOND, all_files, at_step, built, generation, published_files, put, see, seen, steps_of
+from handmade import (
+    FIRST,
+    SECOND,
+    all_files,
+    at_step,
+    built,
+    for_small_segments,
+    generation,
+    published_files,
+    put,
+    see,
+    seen,
+    steps_of,
+)
 
 from cli.files import write_lines
 from core.check import check
@@ -91,8 +104,11 @@ def published(root: Path) -> dict[str, tuple[int, bytes]]:
 
 
 @pytest.mark.parametrize("last", ["write 000004.json.tmp", "rename 000004.json", "rename CURRENT"])
-def test_no_published_file_changes_when_graphs_come_and_go(tmp_path: Path, last: str) -> None:
+def test_no_published_file_changes_when_graphs_come_and_go(
+    tmp_path: Path, last: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("hnswlib")
+    for_small_segments(monkeypatch)
     source, root = put(tmp_path / "notes", FIRST), tmp_path / "my.index"
     built(root, source, ann="hnsw")
     put(source, SECOND)

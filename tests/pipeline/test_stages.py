@@ -10,7 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handmade import FIRST, SECOND, all_files, built, generation, published_files, put, seen, seen_or_nothing
+from handmade import (
+    FIRST,
+    SECOND,
+    all_files,
+    built,
+    for_small_segments,
+    generation,
+    published_files,
+    put,
+    seen,
+    seen_or_nothing,
+)
 from numpy.typing import NDArray
 
 from core.encoders.hashing import HashingEncoder
@@ -550,8 +561,11 @@ def test_sizes_that_do_not_fit_are_refused(root: Path, source: Path, sizes: dict
     built(root, source, size=20, overlap=0)  # the same index can still be finished
 
 
-def test_an_approximate_index_answers_as_the_exact_one(root: Path, source: Path) -> None:
+def test_an_approximate_index_answers_as_the_exact_one(
+    root: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("hnswlib")
+    for_small_segments(monkeypatch)
     built(root, source)
     exact = seen(root)
     assert built(root, ann="hnsw").index.published

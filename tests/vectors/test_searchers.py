@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from core.errors import UsageError
+from core.index.columns import Table, concatenate, write_columns
 from core.vectors import METRICS, SEARCHERS, Match, VectorSegment, score
+from core.vectors.codes import make_codes, read_codes
 
 Vectors = NDArray[np.float32]
 
@@ -22,6 +25,13 @@ Vectors = NDArray[np.float32]
 def segment(vectors: Vectors, live: Sequence[bool] | None = None, graph: Path | None = None) -> VectorSegment:
     norms = np.linalg.norm(vectors, axis=1).astype(np.float32)
     return VectorSegment(vectors, norms, None if live is None else np.array(live, dtype=bool), graph)
+
+
+def coded(part: VectorSegment, folder: Path) -> VectorSegment:
+    """With its codes, written and read as the index does it."""
+    path = folder / "codes"
+    path.write_bytes(concatenate(write_columns(make_codes(part.vectors))))
+    return replace(part, codes=read_codes(Table(path), *part.vectors.shape))
 
 
 def random_vectors(rows: int, seed: int = 0, dimension: int = 16) -> Vectors:
@@ -195,6 +205,40 @@ class TestHnsw(SearcherContract):
         query = clustered(501)[-1]
         exact = SEARCHERS.load("exact")([part], "cosine").search(query, 20)
         assert self.search([part], "cosine", query, 20) == exact
+
+
+class TestBinary(SearcherContract):
+    name = "binary"
+
+    def segment(self, vectors: Vectors, metric: str, folder: Path, live: Sequence[bool] | None = None) -> VectorSegment:
+        return coded(segment(vectors, live), folder)
+
+    @pytest.mark.parametrize("metric", METRICS)
+    def test_recall(self, metric: str, tmp_path: Path) -> None:
+        vectors = clustered(3100, 96)
+        if metric != "cosine":
+            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        part = self.segment(vectors[:3000], metric, tmp_path)
+        searcher, judge = SEARCHERS.load("binary")([part], metric), SEARCHERS.load("exact")([part], metric)
+        found = 0
+        for query in vectors[3000:]:
+            wanted = {match.row: match.score for match in judge.search(query, 10)}
+            matches = searcher.search(query, 10)
+            found += sum(match.row in wanted for match in matches)
+            assert all(m.score == pytest.approx(wanted[m.row], abs=1e-5) for m in matches if m.row in wanted)
+        assert found >= 0.97 * 10 * 100
+
+    def test_the_codes_are_what_is_asked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        part = self.segment(clustered(3000, 96), "cosine", tmp_path)
+        monkeypatch.setattr("core.vectors.binary.search_segment", lambda *call: pytest.fail("scanned"))
+        assert len(self.search([part], "cosine", clustered(1, 96)[0], 10)) == 10
+
+    def test_many_equal_vectors(self, tmp_path: Path) -> None:
+        vectors = clustered(2000, 64)
+        vectors[100:1900] = vectors[0]
+        part = self.segment(vectors, "cosine", tmp_path)
+        found = self.search([part], "cosine", vectors[0], 20)
+        assert [match.row for match in found] == [0, *range(100, 119)]
 
 
 def test_every_searcher_has_its_contract() -> None:
