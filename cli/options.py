@@ -62,13 +62,12 @@ Alpha = Annotated[
 
 def unknown_language(texts: Iterable[str], model: str, languages: Sequence[str]) -> str:
     """What to say when `texts` are mostly in languages that the model does not know; nothing when it knows them."""
-    from core.language import NAMES, language_shares, unknown
+    from core.language import language_shares, names_of, unknown
 
     strange = unknown(language_shares(texts), languages)
     if sum(strange.values()) < 0.5:
         return ""
-    names = " and ".join(NAMES[language] for language in strange)
-    return f"the model {model} does not know {names}, so these numbers say little; `samespace models` lists others"
+    return f"the model {model} does not know {names_of(strange)}, so these numbers say little; `samespace models` lists others"
 
 
 def choose_fusion(fusion: str, alpha: float | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from core.encoders import ENCODERS, Encoder, Model, Work
 from core.errors import CorruptError, MissingError, UsageError
-from core.language import MUCH, NAMES, language_shares, unknown
+from core.language import MUCH, language_shares, names_of, unknown
 
 AUTO = "auto"  # the model that fits the documents, chosen when an index is created
 ENGLISH, BILINGUAL = "minilm", "multilingual-e5-small-q4"  # what it takes: packages, so that no hub is needed
@@ -38,8 +38,7 @@ def choose_model(texts: Iterable[str]) -> Model:
     found = language_shares(texts)
     strange = unknown(found, catalogue()[ENGLISH]["languages"])
     if sum(strange.values()) >= MUCH:
-        names = " and ".join(NAMES[language] for language in strange)
-        name, why = BILINGUAL, f"{100 * sum(strange.values()):.0f} % of the sampled text is in {names}"
+        name, why = BILINGUAL, f"{100 * sum(strange.values()):.0f} % of the sampled text is in {names_of(strange)}"
     else:
         name, why = ENGLISH, "the sampled text is English" if found else "there is no text yet"
     return replace(find_model(name), why=f"auto: {name}, because {why}")

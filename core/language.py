@@ -156,6 +156,12 @@ def in_words(found: Mapping[str, float]) -> str:
     )
 
 
+def names_of(found: Mapping[str, float]) -> str:
+    """`Chinese and French`: the languages of these shares, the greatest first; traces beside it are left out."""
+    least = max(found.values(), default=0) / 50
+    return " and ".join(NAMES.get(language, language) for language, share in found.items() if share >= least)
+
+
 def not_known(found: Mapping[str, float], name: str, known: Collection[str]) -> str:
     """What to say when much of a corpus is in languages that the model `name` does not know; nothing when it is not."""
     strange = unknown(found, known)

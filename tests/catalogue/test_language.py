@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.language import MUCH, WHOLE, language_shares, languages, not_known, sample, shares, total, unknown
+from core.language import MUCH, WHOLE, language_shares, languages, names_of, not_known, sample, shares, total, unknown
 from core.types import Document
 
 PROSE = {
@@ -102,6 +102,12 @@ def test_totals_can_be_added_and_taken_away_exactly(texts: list[str], cut: int) 
 def test_shares_begin_with_the_greatest() -> None:
     assert list(shares({"zh": 1000, "en": 3000}).items()) == [("en", 0.75), ("zh", 0.25)]
     assert shares({}) == {}
+
+
+def test_traces_are_not_named() -> None:
+    assert names_of({"zh": 0.99, "es": 0.01}) == "Chinese"
+    assert names_of({"zh": 0.3, "fr": 0.2, "und": 0.1}) == "Chinese and French and other languages"
+    assert names_of({}) == ""
 
 
 def test_the_sample_does_not_depend_on_the_order_and_is_spread() -> None:
