@@ -31,7 +31,10 @@ Sources = Annotated[
 NewModel = Annotated[
     str | None,
     typer.Option(
-        "--model", metavar="NAME", help="The model of a new index: a name of `samespace models`, a hub name, a folder."
+        "--model",
+        metavar="NAME",
+        help="The model of a new index: a name of `samespace models`, a hub name, a folder, or auto: by the documents' language.",
+        show_default="auto",
     ),
 ]
 OtherModel = Annotated[
@@ -58,12 +61,13 @@ Alpha = Annotated[
 
 
 def unknown_language(texts: Iterable[str], model: str, languages: Sequence[str]) -> str:
-    """What to say when `texts` are mostly in a script that the model does not know; nothing when it knows them."""
-    from core.text import language_share
+    """What to say when `texts` are mostly in languages that the model does not know; nothing when it knows them."""
+    from core.language import language_shares, names_of, unknown
 
-    if language_share(" ".join(texts), languages) >= 0.5:
+    strange = unknown(language_shares(texts), languages)
+    if sum(strange.values()) < 0.5:
         return ""
-    return f"the model {model} does not know Chinese, so these numbers say little; `samespace models` lists others"
+    return f"the model {model} does not know {names_of(strange)}, so these numbers say little; `samespace models` lists others"
 
 
 def choose_fusion(fusion: str, alpha: float | None) -> dict[str, Any]:

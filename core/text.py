@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_HAN = re.compile(r"[㐀-䶿一-鿿豈-﫿\U00020000-\U0003ffff]")
-_LETTER = re.compile(r"[^\W\d_]")
+HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+LETTER = re.compile(r"[^\W\d_]")
 
 
 def encodable(text: str) -> str:
@@ -16,8 +16,8 @@ def encodable(text: str) -> str:
 
 def han_share(text: str) -> float:
     """The share of Han characters among the letters of `text`; 0 when it has no letters."""
-    letters = len(_LETTER.findall(text))
-    return len(_HAN.findall(text)) / letters if letters else 0.0
+    letters = len(LETTER.findall(text))
+    return len(HAN.findall(text)) / letters if letters else 0.0
 
 
 def language_share(text: str, languages: Sequence[str]) -> float:

@@ -12,6 +12,7 @@ def info(index: IndexPath, json: Json = False) -> None:
     Example: samespace info sample.index
     """
     from core.info import info as describe
+    from core.language import in_words
 
     described = describe(index)
     value = described.to_json()
@@ -28,6 +29,7 @@ def info(index: IndexPath, json: Json = False) -> None:
                 "documents",
                 f"{value['documents']:,} in {value['chunks']:,} chunks, {value['segments']} segments, {value['size']:,} bytes",
             ),
+            *([("languages", in_words(described.languages))] if described.languages else []),
             ("dead", f"{value['dead_documents']:,} documents replaced or removed since"),
             ("chunker", _settings(settings["chunker"])),
             ("analyzer", f"{settings['analyzer']['name']} ({described.generation.primary.analyzer})"),
@@ -44,10 +46,13 @@ def info(index: IndexPath, json: Json = False) -> None:
             f"{model['name']} ({model['provider']}{', ' + model['revision'] if model['revision'] else ''}){languages}",
         )
     )
+    rows += [("  why", model["why"])] if model.get("why") else []
     rows += [(f"  {name}", repr(part) if part == "" or "\n" in str(part) else part) for name, part in identity.items()]
     if value["staged"]:
         rows.append(("staged", f"{value['staged']['documents']:,} documents, {value['staged']['dead']:,} to go"))
     fields(rows)
+    for warning in described.warnings:
+        note(warning)
     if value["staged"]:
         note(f"staged work is not published yet: samespace build --to {typed(index)}")
 

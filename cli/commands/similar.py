@@ -16,7 +16,9 @@ from core.errors import UsageError
 def similar(
     texts: Annotated[list[str], typer.Argument(metavar="TEXT...", help="The texts to compare.", show_default=False)],
     index: Annotated[Path | None, typer.Option(metavar="INDEX", help="Use this index's model.")] = None,
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="The model, where no index is named.")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The model, where no index is named; else auto.")
+    ] = None,
     query: Annotated[bool, typer.Option("--query", help="Embed them as queries; else as passages.")] = False,
     vectors: Annotated[bool, typer.Option("--vectors", help="Print the vectors too.")] = False,
     json: Json = False,
@@ -25,7 +27,7 @@ def similar(
 
     Example: samespace similar "the bank of the river" "the bank that lends money" "otters dig"
     """
-    from core.config import open_encoder
+    from core.config import AUTO, choose_model, open_encoder
     from core.index.reader import reading
     from core.pipeline.spaces import index_encoder, read_space
     from core.similar import similar as compare_texts
@@ -39,7 +41,7 @@ def similar(
             encoder = index_encoder(opened, record.model, "queries")
             guard(record, encoder, path=str(index), short=True)
         else:
-            encoder = open_encoder(model or "auto")
+            encoder = open_encoder(choose_model(texts) if model in (None, AUTO) else model)
         result = compare_texts(encoder, texts, "query" if query else "passage")
     if json:
         emit_json(

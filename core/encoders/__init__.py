@@ -24,7 +24,8 @@ ENCODERS = Registry(
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Which model it is and where it came from. Recorded, not decisive: the space decides."""
+    """Which model it is and where it came from; `why` it was chosen, where that was not the user's word. Recorded, not
+    decisive: the space decides."""
 
     name: str
     provider: str
@@ -32,9 +33,11 @@ class Model:
     revision: str | None = None
     languages: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    why: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        value = asdict(self)
+        return value if self.why else {name: part for name, part in value.items() if name != "why"}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Model:

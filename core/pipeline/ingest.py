@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from core.config import find_model, open_encoder
+from core.config import AUTO, ENGLISH, choose_model, open_encoder
 from core.encoders import Encoder, Model
-from core.errors import SpaceMismatchError, UsageError, shell
+from core.errors import SamespaceError, SpaceMismatchError, UsageError, shell
 from core.index.generation import read_current
 from core.index.reader import Index, open_index
 from core.index.staging import Staging
 from core.index.state import State
-from core.index.writer import create, writing
+from core.index.writer import create, uncreate, writing
+from core.language import not_known, sample, shares, total
+from core.pipeline.languages import of_document
 from core.pipeline.ledger import Ledger
 from core.pipeline.spaces import read_space
 from core.pipeline.staged import document_columns, read_documents
 from core.progress import SILENT, Progress
 from core.sources.scan import scan
 from core.space.identity import Space
-from core.text import language_share
 from core.types import Document, Outcome, Source
 
 
@@ -53,19 +55,19 @@ def ingest(
 ) -> IngestReport:
     """Scan `paths` (none: every source the index knows) and stage new and changed documents and what was removed.
 
-    The index is created when it is not there; its model is fixed then. Raises UsageError (a path or model that is not
+    The index is created when it is not there; its model is fixed then: `model`, or the one that fits the documents (None
+    and "auto"). Raises UsageError (a path or model that is not
     there; a source that lost all its documents, without `yes`), SpaceMismatchError (another model than the index's),
     NoIndexError, LockedError, StorageError, CorruptError, FormatError, MissingError, BackendError.
     """
-    encoder = prepare(root, paths, model)
-    with writing(root):
+    with opened(root, paths, model) as encoder:
         base = open_index(root) if read_current(root) else None
         staging = Staging(root)
-        state = _state(staging, base, encoder, model)
-        table = staging.table(state, "documents")
+        state, encoder = _state(staging, base, encoder, model)
+        table = staging.table(state, "documents") if state else None
         ledger = Ledger(base, read_documents(table) if table else ())
-        sources, scanned, notes = _resolve(state.sources, paths, name)
-        if table is None and state.documents:
+        sources, scanned, notes = _resolve(state.sources if state else (), paths, name)
+        if state and table is None and state.documents:
             scanned = list(sources)  # an ingest was cut off: what it had staged is read again
         outcomes: list[Outcome] = []
         progress.stage("ingest")
@@ -75,15 +77,20 @@ def ingest(
                 notes.append(f"{source.root} is gone: the source {source.name!r} and its documents are given up")
             outcomes += _scan(source, ledger, yes, progress)
         documents, dead = ledger.staged(), ledger.dead()
+        if state is None or _is_undecided(state):
+            encoder = encoder or _choose(documents)
+            notes += [encoder.model.why] if encoder.model.why else []
+            state = State(base=0, sources=(), model=encoder.model.to_json(), space=encoder.space.to_json())
+        chosen = Model.from_json(state.model)
         if documents or dead or base is None or tuple(sources) != base.generation.sources:
             state = replace(state, sources=tuple(sources), dead=dead, documents=len(documents))
             staging.put(state, "documents", document_columns(documents))
         else:
             staging.clear()
-    notes += _language_note(documents, Model.from_json(state.model))
+    notes += _language_note(documents, chosen, root)
     outcomes.sort(key=lambda outcome: outcome.path)
     size = sum(map(len, dead.values()))
-    return IngestReport(tuple(outcomes), Model.from_json(state.model), len(documents), size, tuple(notes))
+    return IngestReport(tuple(outcomes), chosen, len(documents), size, tuple(notes))
 
 
 def _is_gone(source: Source) -> bool:
@@ -105,23 +112,50 @@ def _scan(source: Source, ledger: Ledger, yes: bool, progress: Progress) -> list
     return ledger.settle(source, found, yes)
 
 
-def _language_note(documents: Sequence[Document], model: Model) -> list[str]:
+def _choose(documents: Sequence[Document]) -> Encoder:
+    """The encoder that `auto` takes for these documents. Where that cannot be used, the error names the choices."""
+    model = choose_model(f"{document.title}\n{document.text}" for document in sample(documents))
+    try:
+        return open_encoder(model)
+    except SamespaceError as error:
+        raise type(error)(
+            f"{model.why}, but it cannot be used: {error.message}",
+            path=error.path,
+            fix=f"{error.fix}; or choose another: --model {ENGLISH} (knows English; other text is found by its words only), "
+            "a hub name, or a folder",
+            details=error.details,
+        ) from error
+
+
+def _language_note(documents: Sequence[Document], model: Model, root: Path) -> list[str]:
     """A line when much of what is new is in a language that the model does not know."""
-    sample = documents[:: max(1, len(documents) // 200)]
-    unknown = [document.title for document in sample if language_share(document.text[:2000], model.languages) < 0.5]
-    if len(unknown) * 5 < len(sample) or not unknown:
-        return []
-    return [
-        f"{len(unknown) / len(sample):.0%} of the new documents are mostly Chinese, which the model {model.name} does not know: "
-        "they are found by their words; `samespace models` lists models for more languages"
-    ]
+    found = shares(total(of_document(document) for document in sample(documents)))
+    strange = not_known(found, model.name, model.languages)
+    others = f"`samespace models recommend {shell(root)}` says which others do, once it is published"
+    return [f"of the new documents, {strange}; {others}"] if strange else []
 
 
-def prepare(root: Path, paths: Sequence[str], model: str | None) -> Encoder | None:
-    """Make sure that there is an index at `root`; a new one's encoder, which is opened before anything is created.
+@contextlib.contextmanager
+def opened(root: Path, paths: Sequence[str], model: str | None) -> Iterator[Encoder | None]:
+    """Hold the index at `root`, made when it is not there; the encoder of a new one whose model was named.
 
-    So a wrong path or model name leaves no empty index behind.
+    A wrong path or model is refused before anything is made, and a creation from which nothing came is taken back. Raises
+    what `ingest` raises.
     """
+    _check_paths(root, paths)
+    is_new, is_made = not (root / "samespace.json").exists(), not root.exists()
+    encoder = open_encoder(model) if is_new and model not in (None, AUTO) else None
+    create(root)
+    with writing(root):
+        try:
+            yield encoder
+        except BaseException:
+            if is_new:
+                uncreate(root, is_made)
+            raise
+
+
+def _check_paths(root: Path, paths: Sequence[str]) -> None:
     if not paths and not (root / "samespace.json").exists():
         raise UsageError(
             "no source was named, and there is no index here whose sources could be read again",
@@ -133,31 +167,33 @@ def prepare(root: Path, paths: Sequence[str], model: str | None) -> Encoder | No
             raise UsageError("there is no such file or folder to read from", path=path, fix="check the path")
         if Path(path).resolve() == root.resolve() or (Path(path) / "samespace.json").is_file():
             raise UsageError("this is an index, not a source", path=path, fix="name the folder of your documents")
-    is_new = not (root / "samespace.json").exists()
-    encoder = open_encoder(find_model(model or "auto")) if is_new else None
-    create(root)
-    return encoder
 
 
-def _state(staging: Staging, base: Index | None, encoder: Encoder | None, model: str | None) -> State:
-    """The staged state, or a fresh one that continues from the published generation or begins a new index."""
-    state = staging.state()
+def _state(
+    staging: Staging, base: Index | None, encoder: Encoder | None, model: str | None
+) -> tuple[State | None, Encoder | None]:
+    """The staged state, or a fresh one that continues from the published generation; None for a new index. And the
+    encoder of the model that was named, where the index has none yet."""
+    state, named = staging.state(), model not in (None, AUTO)
     if state is None:
         staging.clear()  # what is left of work that was published or belongs to no generation
     if state is None and base is not None:
         generation = base.generation
         space = read_space(base).space.to_json()
         state = State(generation.generation, generation.sources, generation.model, space, generation.settings)
-    other = model if state is not None and model not in (None, "auto", state.model["name"]) else None
-    if state is not None and state.base == 0 and other:
+    other = model if state is not None and named and model != state.model["name"] else None
+    if state is None or (state.base == 0 and other):
+        encoder = encoder or (open_encoder(model) if model and named else None)
         staging.clear()  # nothing is published yet, so the index may still change its mind
-        state = None
-    if state is None:
-        encoder = encoder or open_encoder(find_model(model or "auto"))
-        return State(base=0, sources=(), model=encoder.model.to_json(), space=encoder.space.to_json())
+        return None, encoder
     if other:
         _refuse_other_space(state, other, staging.root)
-    return state
+    return state, None
+
+
+def _is_undecided(state: State) -> bool:
+    """Whether `auto` has chosen without a document to choose by."""
+    return state.base == 0 and not state.documents and bool(state.model.get("why"))
 
 
 def _refuse_other_space(state: State, model: str, root: Path) -> None:

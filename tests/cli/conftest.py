@@ -42,5 +42,5 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "sample_corpus").symlink_to(ROOT / "sample_corpus")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        ok("build", "sample_corpus", "--to", "sample.index")
+        ok("build", "sample_corpus", "--to", "sample.index", "--model", "minilm")
     return folder

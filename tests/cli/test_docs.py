@@ -75,10 +75,15 @@ class TestExamples:
             "check",
             "models",
             "models show",
+            "models recommend",
+            "models prepare",
         ):
             assert ok(*examples.pop(words)).out.strip(), words
         (tmp_path / "sample_corpus").mkdir()
-        put(tmp_path / "sample_corpus", {"a.txt": "Otters dig along the bank.", "b.txt": "龙井茶用八十度的水泡。"})
+        put(
+            tmp_path / "sample_corpus",
+            {"a.txt": "Otters dig along the bank.", "b.txt": "Longjing tea wants water of eighty degrees."},
+        )
         monkeypatch.chdir(tmp_path)
         for words in ("ingest", "chunk", "embed", "index"):
             assert ok(*examples.pop(words)).out.strip(), words

@@ -59,10 +59,6 @@ def test_a_name_that_means_nothing(name: str) -> None:
     assert "minilm" in caught.value.fix
 
 
-def test_auto_is_the_default() -> None:
-    assert find_model("auto").name == "minilm"
-
-
 def test_the_hub_name_of_a_catalogue_model_brings_its_prompts() -> None:
     model = find_model("BAAI/bge-small-zh-v1.5")
     assert model == find_model("bge-small-zh-v1.5")
