@@ -94,7 +94,7 @@ def _rank(opened: Index, settings: SearchSettings, model: str | None, queries: S
 
     ranked: Run = {}
     with progress() as bar:
-        search = Search(opened, settings, model, len(asked))
+        search = Search(opened, settings, model, len(queries))
         bar.stage("eval", len(queries))
         for query in queries:
             ranked[query.id] = documents_of(search.search(query).hits)
