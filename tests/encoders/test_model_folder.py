@@ -270,7 +270,7 @@ class TestHub:
     def show(self, endpoint: str, cache: Path) -> tuple[int, str]:
         env = {key: value for key, value in os.environ.items() if "proxy" not in key.lower()}
         env |= {"HF_ENDPOINT": endpoint, "HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": "0"}
-        command = [str(Path(sys.executable).with_name("samespace")), "models", "show", "nobody/nothing"]
+        command = [str(Path(sys.executable).with_name("samespace")), "models", "prepare", "nobody/nothing"]
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
         assert "Traceback" not in done.stderr
         return done.returncode, done.stderr
