@@ -1,11 +1,12 @@
-# Two commands: `make demo` shows what samespace does, `make test` runs everything that must hold.
+# Two commands: `make demo` shows what samespace does, `make test` runs everything that must hold. For those who measure:
+# `make bench DATA=FOLDER`, FOLDER with retrieval/scifact and scale/rfc-passages.jsonl.gz (benchmarks/README.md).
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo install test readme clean
+.PHONY: demo install test bench readme clean
 
 # hnswlib compiles when it is installed; without a compiler all but `--ann hnsw` works.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -30,8 +31,16 @@ test: $(VENV)/installed-dev
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2
 
+$(VENV)-peers/installed: benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv $(VENV)-peers
+	$(VENV)-peers/bin/python -m pip --disable-pip-version-check install --quiet --requirement $<
+	touch $@
+
+bench: $(VENV)/installed-dev $(VENV)-peers/installed
+	sh benchmarks/all.sh "$(DATA)" $(BIN)/python $(VENV)-peers/bin/python
+
 readme: $(VENV)/installed-dev
 	$(BIN)/python tests/update_readme.py
 
 clean:
-	rm -rf $(VENV) .demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-peers .demo .bench build *.egg-info .pytest_cache .mypy_cache .ruff_cache
