@@ -215,11 +215,11 @@ class TestBinary(SearcherContract):
 
     @pytest.mark.parametrize("metric", METRICS)
     def test_recall(self, metric: str, tmp_path: Path) -> None:
-        vectors = clustered(3100, 96)
-        part = self.segment(vectors[:3000], metric, tmp_path)
+        vectors = clustered(6100, 96)
+        part = self.segment(vectors[:6000], metric, tmp_path)
         searcher, judge = SEARCHERS.load("binary")([part], metric), SEARCHERS.load("exact")([part], metric)
         found = 0
-        for query in vectors[3000:]:
+        for query in vectors[6000:]:
             wanted = {match.row: match.score for match in judge.search(query, 10)}
             matches = searcher.search(query, 10)
             found += sum(match.row in wanted for match in matches)
@@ -227,7 +227,7 @@ class TestBinary(SearcherContract):
         assert found >= 0.97 * 10 * 100
 
     def test_the_codes_are_what_is_asked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        part = self.segment(clustered(3000, 96), "cosine", tmp_path)
+        part = self.segment(clustered(6000, 96), "cosine", tmp_path)
         monkeypatch.setattr("core.vectors.binary.search_segment", lambda *call: pytest.fail("scanned"))
         assert len(self.search([part], "cosine", clustered(1, 96)[0], 10)) == 10
 
