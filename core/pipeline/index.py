@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def index(
         if base is not None and state is None and method == before and carries == carried:
             return _report(base.generation, published=False, recall={})
         progress.stage("index")
-        with tempfile.TemporaryDirectory(prefix="samespace-") as scratch:
+        with tempfile.TemporaryDirectory(prefix="samespace-") if method == "hnsw" else nullcontext("") as scratch:
             draft = Draft(staging, state, base)
             draft.add_staged()
             if method != "exact":

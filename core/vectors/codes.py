@@ -53,7 +53,7 @@ class Codes:
         Of many rows those are estimated that agree with the query in most signs, which is told by half the work.
         """
         rows = None
-        if metric == "cosine" and depth * _WIDER * 2 < self.words.shape[1]:
+        if metric == "cosine" and self.words.shape[1] > max(_BLOCK, 2 * _WIDER * depth):
             rows = self._agreeing(query, depth * _WIDER)
         estimates = self.estimate(query, metric, rows)
         if live is not None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from encoder_contract import EncoderContract
@@ -53,7 +55,8 @@ class TestMinilm(EncoderContract):
 @pytest.mark.parametrize(
     "name", ["", "minlm", "a/b/c", "./nowhere", "hashing-x", "no such", "../x", "~nobody-here/x", "x" * 5000]
 )
-def test_a_name_that_means_nothing(name: str) -> None:
+def test_a_name_that_means_nothing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # where nothing lies beside or above
     with pytest.raises(UsageError, match="there is no model") as caught:
         find_model(name)
     assert "minilm" in caught.value.fix

@@ -78,6 +78,19 @@ def test_the_nearest_are_those_of_the_best_estimates(metric: str, rows: int, dep
         assert not left or max(estimates[list(left)]) < min(estimates[found])
 
 
+def test_of_many_rows_those_are_estimated_that_agree_in_most_signs(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, query = codes_of(vectors_of(3000, 128)), vectors_of(1, 128, 9)[0]
+    whole = set(made.nearest(query, 30, "cosine"))
+    monkeypatch.setattr("core.vectors.codes._BLOCK", 500)
+    asked = []
+    estimate = Codes.estimate
+    monkeypatch.setattr(Codes, "estimate", lambda *call: asked.append(len(call[3])) or estimate(*call))
+    found = made.nearest(query, 30, "cosine")
+    assert len(found) >= 30
+    assert 180 <= asked[0] < 1500
+    assert len(whole & set(found)) >= 24
+
+
 def test_codes_of_a_cone_tell_directions_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """Vectors that all point one way, as those of e5 do: centred, the depth stays small."""
     monkeypatch.setattr("core.vectors.codes._LEAST", 1)
