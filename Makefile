@@ -13,6 +13,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "samespace needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --editable .
+	$(BIN)/python -m compileall -q cli core configs
 	$(PIP) hnswlib 2>$(VENV)/hnswlib.log || echo "hnswlib was not installed (no compiler?): --ann hnsw will say so; $(VENV)/hnswlib.log"
 	touch $@
 

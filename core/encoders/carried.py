@@ -45,8 +45,8 @@ class CarriedEncoder(TransformerEncoder):
     def reference(self) -> CarriedEncoder:
         return self
 
-    def _reference(self) -> Runtime | None:
-        return None
+    def _reference(self) -> Runtime:
+        raise MissingError("the index carries the model, but not for sentence-transformers")
 
     def _open_tokenizer(self) -> Tokenizer:
         return from_table(self._table)

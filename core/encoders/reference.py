@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,13 @@ from core.space.identity import Space
 _BATCH = 32
 
 
+def _not_installed(error: ImportError) -> MissingError:
+    return MissingError(
+        f"running this model needs sentence-transformers and torch ({error})",
+        fix="pip install sentence-transformers torch==2.13.0, or search with --mode lexical",
+    )
+
+
 class Reference:
     """Runs the model of a folder. Takes whole texts, prompts included, and cuts them into tokens by its own means."""
 
@@ -24,6 +32,13 @@ class Reference:
     precision = "float32"
 
     def __init__(self, path: Path, space: Space):
+        """Loads nothing yet. Raises MissingError when its packages are not installed."""
+        try:
+            found = all(find_spec(name) for name in ("sentence_transformers", "torch"))
+        except ImportError:
+            found = False
+        if not found:
+            raise _not_installed(ImportError("not installed"))
         self._path, self._space = path, space
 
     @cached_property
@@ -35,10 +50,7 @@ class Reference:
             from sentence_transformers import SentenceTransformer
             from transformers.utils.logging import disable_progress_bar
         except ImportError as error:
-            raise MissingError(
-                f"running this model needs sentence-transformers and torch ({error})",
-                fix="pip install sentence-transformers torch==2.13.0, or search with --mode lexical",
-            ) from error
+            raise _not_installed(error) from error
         disable_progress_bar()  # type: ignore[no-untyped-call]
         try:
             loaded = SentenceTransformer(
@@ -62,9 +74,12 @@ class Reference:
         return loaded
 
     def versions(self) -> dict[str, str]:
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        return {name: version(name) for name in ("sentence-transformers", "transformers", "torch", "tokenizers")}
+        try:
+            return {name: version(name) for name in ("sentence-transformers", "transformers", "torch", "tokenizers")}
+        except PackageNotFoundError as error:
+            raise _not_installed(error) from error
 
     def embed(self, texts: Sequence[str], prompt: str) -> Iterator[tuple[list[int], Floats]]:
         """Rows and their vectors, float32 rows × dimension, batch by batch in the order of `texts`."""

@@ -41,8 +41,8 @@ class TransformerEncoder(ABC):
         """Raises Unsupported where the model is not one that our engines run."""
 
     @abstractmethod
-    def _reference(self) -> Runtime | None:
-        """The reference runtime; None where there is no model for it to load."""
+    def _reference(self) -> Runtime:
+        """The reference runtime. Raises MissingError where it is not installed, or there is no model for it to load."""
 
     def parts(self) -> tuple[Bert, Tokenizer]:
         """What an index carries of it. Raises Unsupported where our engines cannot run it."""
@@ -62,13 +62,13 @@ class TransformerEncoder(ABC):
         documents: list[Maker] = [lambda: self._fast("openvino")]
         if "bf16" in cpu_features():
             documents.insert(0, lambda: self._fast("openvino", "bfloat16"))
-        reference = [] if self._reference() is None else [lambda: self._reference()]
-        order = {
+        reference: list[Maker] = [self._reference]
+        order: dict[Work, list[Maker]] = {
             "queries": [*queries, *reference],
             "documents": [*documents, *reference, *queries],
             "reference": reference,
         }
-        return iter(order[self._work])  # type: ignore[arg-type]
+        return iter(order[self._work])
 
     @cached_property
     def _runtime(self) -> Runtime:
@@ -80,7 +80,7 @@ class TransformerEncoder(ABC):
             except (Unsupported, MissingError) as error:
                 why.append(str(error))
         raise MissingError(
-            f"nothing on this machine can run the model {self.model.name!r} ({'; '.join(why) or 'no reference'})",
+            f"nothing on this machine can run the model {self.model.name!r} ({'; '.join(why)})",
             fix="pip install sentence-transformers torch==2.13.0, or search with --mode lexical",
         )
 

@@ -57,13 +57,14 @@ def record_space(encoder: Encoder) -> SpaceRecord:
     not installed, `encoder` itself stands for it, and the record says so. Raises BackendError for vectors that are no
     numbers or not of the space's dimension: no model would agree with them.
     """
+    texts = canary_texts(encoder.space.max_tokens)
     reference = encoder.reference()
     try:
         runtime = reference.runtime()
+        canaries = _known_canaries(reference, texts, runtime) or embed_canaries(reference, texts)
     except MissingError:
         reference, runtime = encoder, encoder.runtime()
-    texts = canary_texts(encoder.space.max_tokens)
-    canaries = _known_canaries(reference, texts, runtime) or embed_canaries(reference, texts)
+        canaries = embed_canaries(encoder, texts)
     wanted = (len(canaries.texts), encoder.space.dimension)
     for vectors in (canaries.query, canaries.passage):
         if vectors.shape != wanted or not np.isfinite(vectors).all():

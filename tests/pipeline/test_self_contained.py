@@ -23,6 +23,7 @@ from core.pipeline.build import build
 from core.pipeline.index import index
 from core.pipeline.search import Search, SearchSettings
 from core.pipeline.spaces import carried_file, read_space
+from core.space.verify import guard
 from core.types import Query
 
 sys.path.append(str(Path(__file__).parents[1] / "encoders"))
@@ -39,6 +40,16 @@ class Refuse:
 sys.meta_path.insert(0, Refuse())
 from cli.main import main
 main()
+"""
+# Their metadata is gone as well.
+HIDDEN = """
+import importlib.metadata as metadata
+version = metadata.version
+def missing(name):
+    if name in ("torch", "sentence-transformers", "transformers", "openvino"):
+        raise metadata.PackageNotFoundError(name)
+    return version(name)
+metadata.version = missing
 """
 
 
@@ -81,6 +92,25 @@ def test_it_answers_without_torch_and_without_its_model(root: Path, model: Path)
     done = bare("search", root, "the river bank", "--mode", "dense", "--model", model)
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("installed", [True, False], ids=["but does not import", "not at all"])
+def test_an_index_can_be_made_without_torch(tmp_path: Path, model: Path, installed: bool) -> None:
+    """Our own engine stands for the reference, and the record says so."""
+    put(tmp_path / "notes", FIRST)
+    code = BARE if installed else BARE.replace("from cli", HIDDEN + "from cli")
+    words = ["build", tmp_path / "notes", "--to", tmp_path / "my.index", "--model", model, "--size", 32]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    record = read_space(open_index(tmp_path / "my.index"))
+    assert record.runtime["engine"] == "numpy"
+    assert guard(record, open_encoder(str(model), "reference"), path="x").accepted
 
 
 def test_without_it_the_message_says_what_to_do(root: Path, model: Path) -> None:
@@ -136,8 +166,6 @@ def test_another_model_of_the_same_shape_is_found_out(root: Path, tmp_path: Path
     other = save_model(tmp_path / "other", initializer_range=0.3)
     (tmp_path / "table").write_bytes(b"".join(bytes(part) for part in carry(open_encoder(str(other)))))  # type: ignore[arg-type]
     encoder = CarriedEncoder(Table(tmp_path / "table"), record.model, record.space, record.metric, "queries")
-    from core.space.verify import guard
-
     with pytest.raises(SpaceMismatchError, match="the behaviour is not"):
         guard(record, encoder, path=str(root), short=True)
 
