@@ -72,6 +72,11 @@ class Encoder(Protocol):
     space: Space
     metric: str
 
+    @property
+    def passed_over(self) -> Sequence[str]:
+        """Why faster runtimes are not used, once one was chosen."""
+        ...
+
     def runtime(self) -> dict[str, str]:
         """Library versions, precision and processor features that vectors may depend on in their last digits."""
         ...

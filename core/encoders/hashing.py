@@ -32,6 +32,7 @@ class HashingEncoder:
 
     runtime_name = "hashing, float32"
     padding = 0.0
+    passed_over: Sequence[str] = ()
 
     def __init__(self, model: Model, work: Work = "queries"):
         match = re.fullmatch(r"hashing(?:-(\d+))?", model.location or model.name)

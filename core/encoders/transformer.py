@@ -32,6 +32,7 @@ class TransformerEncoder(ABC):
 
     def __init__(self, model: Model, space: Space, metric: str, work: Work):
         self.model, self.space, self.metric, self._work = model, space, metric, work
+        self.passed_over: list[str] = []
 
     @abstractmethod
     def _open_tokenizer(self) -> Tokenizer: ...
@@ -73,26 +74,27 @@ class TransformerEncoder(ABC):
     @cached_property
     def _runtime(self) -> Runtime:
         """The best runtime there is. Raises MissingError when there is none."""
-        why: list[str] = []
         for maker in self._makers:
             try:
                 return maker()
             except (Unsupported, MissingError) as error:
-                why.append(str(error))
+                self.passed_over.append(str(error))
         raise MissingError(
-            f"nothing on this machine can run the model {self.model.name!r} ({'; '.join(why)})",
+            f"nothing on this machine can run the model {self.model.name!r} ({'; '.join(self.passed_over)})",
             fix="pip install sentence-transformers torch==2.13.0, or search with --mode lexical",
         )
 
     def fall_back(self) -> bool:
         """Go on with the next best runtime; False when there is none."""
-        _ = self._runtime
+        name = self.runtime_name
         before = self.__dict__.pop("_runtime")
         try:
-            return self._runtime is not before
+            _ = self._runtime
         except MissingError:
             self.__dict__["_runtime"] = before
             return False
+        self.passed_over.append(f"{name} does not agree with the canaries here")
+        return True
 
     def runtime(self) -> dict[str, str]:
         engine = self._runtime

@@ -27,7 +27,9 @@ class VectorSide:
         self._encoder, self._record = encoder, record
         asked: str = index.generation.settings["ann"]["name"]
         self._segments = [_vector_segment(segment, record) for segment in index.segments]
-        self._warnings: list[str] = []
+        self._warnings = [
+            f"the model is run by {encoder.runtime_name}, slower than usual: {why}" for why in encoder.passed_over[-1:]
+        ]
         self.plan = choose(self._segments, depth, queries, asked)
         self._searcher = self._open(record.metric, depth, queries)
         self._embedded: tuple[str, NDArray[np.float32]] = ("", np.zeros(0, dtype=np.float32))

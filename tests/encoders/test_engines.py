@@ -94,6 +94,7 @@ class TestAgainstTheReference:
             encoder = open_encoder(str(save_model(tmp_path / name, **options)), "queries")  # type: ignore[arg-type]
             assert encoder.embed(TEXTS, "query").shape == (len(TEXTS), 32)
             assert encoder.runtime_name == "sentence-transformers, float32"
+            assert len(encoder.passed_over) == 1
 
     def test_a_tensor_of_another_shape_is_not_run(self, tmp_path: Path) -> None:
         def cut(name: str, tensor: Any) -> tuple[str, Any]:
@@ -208,6 +209,7 @@ class TestFallingBack:
         verdict = guard(record, encoder, path="x", short=True)
         assert verdict.accepted
         assert verdict.runtime == encoder.runtime_name == "sentence-transformers, float32"
+        assert encoder.passed_over == ["numpy, float32 does not agree with the canaries here"]
 
     def test_there_is_an_end_to_it(self, folder: Path) -> None:
         encoder = open_encoder(str(folder), "documents")

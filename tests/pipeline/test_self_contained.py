@@ -160,6 +160,16 @@ def test_a_model_that_only_torch_can_run(tmp_path: Path) -> None:
         index(tmp_path / "my.index", self_contained=True)
 
 
+def test_a_query_says_why_it_is_slow(tmp_path: Path) -> None:
+    put(tmp_path / "notes", FIRST)
+    model = save_model(tmp_path / "model", hidden_act="gelu_new")
+    build(tmp_path / "my.index", [str(tmp_path / "notes")], model=str(model), size=32)
+    found = Search(open_index(tmp_path / "my.index"), SearchSettings()).search(Query("q", "the river bank"))
+    assert found.notes[0] == (
+        "the model is run by sentence-transformers, float32, slower than usual: its hidden_act is 'gelu_new'"
+    )
+
+
 def test_another_model_of_the_same_shape_is_found_out(root: Path, tmp_path: Path) -> None:
     """Whoever can write an index can put another encoder into it, digests and all; the canaries tell."""
     record = read_space(open_index(root))
