@@ -54,7 +54,7 @@ class Codes:
         """
         rows = None
         if metric == "cosine" and self.words.shape[1] > max(_BLOCK, 2 * _WIDER * depth):
-            rows = self._agreeing(query, depth * _WIDER)
+            rows = self._agreeing(query, depth * _WIDER, live)
         estimates = self.estimate(query, metric, rows)
         if live is not None:
             estimates[~(live if rows is None else live[rows])] = -np.inf
@@ -65,10 +65,12 @@ class Codes:
             found = np.flatnonzero(estimates > -np.inf)
         return found if rows is None else rows[found]
 
-    def _agreeing(self, query: Floats, count: int) -> NDArray[np.int64]:
-        """At least `count` rows whose signs differ least from the query's."""
+    def _agreeing(self, query: Floats, count: int, live: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+        """At least `count` live rows whose signs differ least from the query's, if there are as many."""
         signs = _pack(_directions(query[None], "cosine") > self.mean)[:, 0]
         distances = differing(self.words, [signs])
+        if live is not None:
+            distances[~live] = len(self.mean) + 1  # further than any other
         furthest = int(np.searchsorted(np.cumsum(np.bincount(distances)), count))
         return np.flatnonzero(distances <= furthest)
 

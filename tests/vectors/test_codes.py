@@ -89,6 +89,9 @@ def test_of_many_rows_those_are_estimated_that_agree_in_most_signs(monkeypatch: 
     assert len(found) >= 30
     assert 180 <= asked[0] < 1500
     assert len(whole & set(found)) >= 24
+    live = np.arange(3000) % 50 == 0  # most are dead: they must not crowd out those that live
+    assert set(made.nearest(query, 30, "cosine", live)) <= set(np.flatnonzero(live))
+    assert len(made.nearest(query, 30, "cosine", live)) >= 30
 
 
 def test_codes_of_a_cone_tell_directions_apart(monkeypatch: pytest.MonkeyPatch) -> None:
