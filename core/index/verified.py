@@ -18,7 +18,7 @@ class Verified:
         key = hashlib.sha256(os.fsencode(self._root)).hexdigest()[:32]
         self._path = cache_folder() / "verified" / f"{key}.json"
         self._known: dict[str, list[object]] = {}
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, RecursionError):
             known = json.loads(self._path.read_bytes())
             self._known = known if isinstance(known, dict) else {}
 

@@ -9,7 +9,7 @@ from core.chunkers import ChunkSettings
 from core.config import open_encoder
 from core.encoders.carried import CarriedEncoder, carry
 from core.encoders.transformer import TransformerEncoder
-from core.errors import UsageError, shell
+from core.errors import SpaceMismatchError, UsageError, shell
 from core.index import fs
 from core.index.columns import Table, concatenate, write_columns
 from core.index.fs import Digest
@@ -149,6 +149,13 @@ class Draft:
                 f"the model {self._record.model.name!r} needs no files, so there is nothing to carry",
                 path=self._staging.root,
                 fix="leave --self-contained out: the index answers anywhere as it is",
+            )
+        if differences := self._record.space.differences(encoder.space):
+            raise SpaceMismatchError(
+                f"the model {self._record.model.name!r} on this machine is not quite the one that made this index "
+                f"(they differ in {', '.join(differences)}), so it is not put into it",
+                path=self._staging.root,
+                fix="put back the model that the index was made with, or leave --self-contained out",
             )
         path = self._staging.path("encoder")
         fs.write(path, carry(encoder))

@@ -35,7 +35,7 @@ def fastest_way(what: Sequence[object], seconds: Callable[[Way], float]) -> Way:
     """The way that takes the least time by `seconds` (a token's, say); remembered for `what` and the machine."""
     key = digest({"what": [str(part) for part in what], "processor": _processor(), "cores": os.cpu_count()})
     path = cache_folder() / "probes" / f"{key[:32]}.json"
-    with contextlib.suppress(OSError, ValueError, TypeError):
+    with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
         streams, budget = json.loads(path.read_bytes())
         if (known := Way(streams, budget)) in ways():
             return known
