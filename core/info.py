@@ -56,7 +56,7 @@ class Info:
             "space": self.space,
             "languages": self.languages,
             "warnings": self.warnings,
-            "self_contained": g is not None and f"spaces/{g.primary.space}/encoder" in g.files,
+            "self_contained": g is not None and g.primary.find_encoder(g.files) is not None,
             "staged": {"documents": s.documents, "dead": sum(map(len, s.dead.values()))} if s else None,
         }
 

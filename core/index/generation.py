@@ -30,6 +30,14 @@ class View:
     space: str
     role: str = "primary"
 
+    def encoder(self, generation: int) -> str:
+        """The name of the encoder that `generation` puts into the index."""
+        return f"spaces/{self.space}/encoder.{generation:06d}"
+
+    def find_encoder(self, files: Iterable[str]) -> str | None:
+        """The encoder among `files`, or None."""
+        return next((name for name in files if name.startswith(f"spaces/{self.space}/encoder.")), None)
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:

@@ -22,7 +22,7 @@ from core.lexical import ANALYZERS, Analyzer
 from core.lexical.postings import count
 from core.pipeline.analyzers import check_analyzer
 from core.pipeline.languages import count_languages
-from core.pipeline.spaces import carried_file, read_space, space_files, staged_space
+from core.pipeline.spaces import carried_is_whole, read_space, space_files, staged_space
 from core.pipeline.staged import not_through, staged_chunks, staged_documents
 from core.space.identity import Space
 from core.space.record import SpaceRecord
@@ -57,6 +57,7 @@ class Draft:
         self.new_files: list[NewFile] = []
         self.recall: dict[str, float] = {}
         self.notes: list[str] = []
+        self._encoder: str | None = None  # the published one that stays
         self._record = read_space(base) if base else self._staged_record()
         self._view = base.view if base else self._first_view()
         if base is not None:
@@ -140,8 +141,8 @@ class Draft:
 
     def add_encoder(self) -> None:
         """The encoder itself, so that the index answers without its model; what is to be published has to prove itself."""
-        name = carried_file(self._view.space)
-        if self._base and name in self._base.generation.files:
+        if self._base and carried_is_whole(self._base):
+            self._encoder = self._view.find_encoder(self._base.generation.files)
             return
         encoder = open_encoder(self._record.model, "documents")
         if not isinstance(encoder, TransformerEncoder):
@@ -160,23 +161,27 @@ class Draft:
         path = self._staging.path("encoder")
         fs.write(path, carry(encoder))
         record = self._record
-        carried = CarriedEncoder(Table(path), record.model, record.space, record.metric, "queries")
-        guard(record, carried, path=str(self._staging.root))
-        self.new_files.append(NewFile(name, path))
+        try:
+            carried = CarriedEncoder(Table(path), record.model, record.space, record.metric, "queries")
+            guard(record, carried, path=str(self._staging.root))
+        except BaseException:
+            fs.discard(path)
+            raise
+        self.new_files.append(NewFile(self._view.encoder(self._number), path))
 
     def _alive(self) -> list[Segment]:
         """The segments of which something lives; the others are left behind."""
         return [s for s in self._segments if len(self._dead.get(s.name, ())) < s.documents]
 
-    def generation(self, method: str, self_contained: bool) -> Generation:
+    def generation(self, method: str) -> Generation:
         """The generation as `publish` takes it: its new files have no digests yet."""
         base = self._base.generation if self._base else None
         source: Any = self._state or base
         segments = self._alive()
         needed = {name for segment in segments for name in segment.files(self._view).values()}
         needed |= set(space_files(self._view.space))
-        if self_contained:
-            needed.add(carried_file(self._view.space))
+        if self._encoder:
+            needed.add(self._encoder)
         carried, kinds = base.files if base else {}, KINDS[method]
         needed |= {name for s in segments for kind in kinds if (name := s.find(kind, self._view, carried))}
         return Generation(

@@ -13,7 +13,7 @@ from core.index.reader import open_index
 from core.index.staging import Staging
 from core.index.writer import publish, writing
 from core.pipeline.draft import Draft
-from core.pipeline.spaces import carried_size
+from core.pipeline.spaces import carried_is_whole, carried_size
 from core.progress import SILENT, Progress
 from core.vectors import plan
 from core.vectors.plan import check_ann
@@ -53,7 +53,7 @@ def index(
         check_ann(method)  # a wrong name or a missing package is said before any work
         carried = base is not None and bool(carried_size(base.generation))
         carries = carried if self_contained is None else self_contained
-        if base is not None and state is None and method == before and carries == carried:
+        if base is not None and state is None and method == before and carries == (carried and carried_is_whole(base)):
             return _report(base.generation, published=False, recall={})
         progress.stage("index")
         with tempfile.TemporaryDirectory(prefix="samespace-") if method == "hnsw" else nullcontext("") as scratch:
@@ -65,7 +65,7 @@ def index(
                 draft.add_graphs(Path(scratch))
             if carries:
                 draft.add_encoder()
-            generation = publish(root, draft.generation(method, carries), draft.new_files)
+            generation = publish(root, draft.generation(method), draft.new_files)
         staging.clear()
     return _report(generation, published=True, recall=draft.recall, notes=draft.notes)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.config import open_encoder
 from core.encoders import Encoder, Model, Work
+from core.errors import CorruptError
 from core.index.columns import Table
 from core.index.generation import Generation
 from core.index.reader import Index
@@ -16,25 +17,30 @@ def space_files(space: str) -> tuple[str, str]:
     return f"spaces/{space}/space.json", f"spaces/{space}/canaries"
 
 
-def carried_file(space: str) -> str:
-    """The name of the encoder that a self-contained index carries."""
-    return f"spaces/{space}/encoder"
-
-
 def carried_size(generation: Generation) -> int:
     """The bytes of the encoder that the generation carries; 0 when it carries none."""
-    file = generation.files.get(carried_file(generation.primary.space))
-    return file.size if file else 0
+    name = generation.primary.find_encoder(generation.files)
+    return generation.files[name].size if name else 0
+
+
+def carried_is_whole(index: Index) -> bool:
+    """Whether the encoder that the index carries is there and undamaged."""
+    name = index.view.find_encoder(index.generation.files)
+    try:
+        return name is not None and index.verified(name).is_file()
+    except CorruptError:
+        return False
 
 
 def index_encoder(index: Index | None, model: Model, work: Work) -> Encoder:
     """The encoder that the index carries, else the one of `model`, which it was made with. Raises what open_encoder does."""
-    if index is None or carried_file(index.view.space) not in index.generation.files:
+    name = index.view.find_encoder(index.generation.files) if index else None
+    if index is None or name is None:
         return open_encoder(model, work)
     from core.encoders.carried import CarriedEncoder
 
     record = read_space(index)
-    return CarriedEncoder(index.table(carried_file(index.view.space)), record.model, record.space, record.metric, work)
+    return CarriedEncoder(index.table(name), record.model, record.space, record.metric, work)
 
 
 def read_space(index: Index) -> SpaceRecord:

@@ -22,12 +22,12 @@ from core.index.reader import open_index
 from core.pipeline.build import build
 from core.pipeline.index import index
 from core.pipeline.search import Search, SearchSettings
-from core.pipeline.spaces import carried_file, read_space
+from core.pipeline.spaces import read_space
 from core.space.verify import guard
 from core.types import Query
 
 sys.path.append(str(Path(__file__).parents[1] / "encoders"))
-from tiny_models import save_model
+from tiny_models import rewrite, save_model, vocabulary
 
 ROOT = Path(__file__).parents[2]
 # What a machine without the model and the reference has not.
@@ -70,6 +70,13 @@ def bare(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", BARE, *map(str, words)], capture_output=True, text=True, timeout=120, env=env
     )
+
+
+def carried_name(root: Path) -> str:
+    current = generation(root)
+    name = current.primary.find_encoder(current.files)
+    assert name is not None
+    return name
 
 
 def hits(root: Path, mode: str = "dense") -> list[tuple[str, float]]:
@@ -128,11 +135,41 @@ def test_it_stays_so_over_later_builds_and_can_be_undone(root: Path, tmp_path: P
     put(tmp_path / "notes", SECOND)
     model.rename(model.with_name("gone"))
     build(root)
-    name = carried_file(generation(root).primary.space)
-    assert name in generation(root).files
+    name = carried_name(root)
     assert generation(root).generation == first.generation + 1
     assert index(root, self_contained=False).encoder == 0
     assert name not in generation(root).files
+
+
+def test_it_can_be_put_in_again_and_mended(root: Path) -> None:
+    before = hits(root)
+    for choice in (True, False, True):
+        assert index(root, self_contained=choice).published
+    path = root / carried_name(root)
+    path.chmod(0o644)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.unlink()
+    path.write_bytes(data)
+    with pytest.raises(CorruptError):
+        hits(root)
+    assert index(root, self_contained=True).published
+    assert carried_name(root) != path.relative_to(root).as_posix()
+    assert hits(root) == before
+
+
+def test_weights_that_differ_are_not_put_in(root: Path, model: Path) -> None:
+    """Rows of words that no canary uses: the behaviour agrees, the identity does not, and that must not be forgotten."""
+
+    def change(name: str, tensor: Any) -> tuple[str, Any]:
+        if "word_embeddings" in name:
+            tensor = tensor.copy()
+            tensor[vocabulary().index("keeper")] += 1
+        return name, tensor
+
+    rewrite(model, change)
+    with pytest.raises(SpaceMismatchError, match="not quite the one"):
+        index(root, self_contained=True)
 
 
 def test_the_model_it_carries_has_to_prove_itself(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +247,7 @@ def test_a_shape_that_cannot_be(tmp_path: Path, model: Path, shape: dict[str, An
 
 def test_damage_is_found_before_it_is_used(root: Path) -> None:
     index(root, self_contained=True)
-    path = root / carried_file(generation(root).primary.space)
+    path = root / carried_name(root)
     data = path.read_bytes()
     for damaged in (data[:-1], b"", data[: len(data) // 2] + bytes(1000) + data[len(data) // 2 + 1000 :], data + b"x"):
         path.unlink()
