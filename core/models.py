@@ -77,16 +77,16 @@ class Prepared:
 
 def prepare(name: str | None = None) -> Prepared:
     """Do ahead what a first use would do: find, download or convert the model, embed the canaries by the reference, start
-    both runtimes. Done already, it changes nothing. None is the bilingual preset. Raises what open_encoder and
-    record_space do.
+    both runtimes and let them prove themselves. Done already, it changes nothing. None is the bilingual preset.
+
+    Raises what open_encoder and core.space.verify.prove do.
     """
-    from core.space.record import record_space
+    from core.space.verify import prove
 
     documents = open_encoder(name or BILINGUAL, "documents")
-    record_space(documents)
     queries = open_encoder(documents.model)
-    queries.embed(["ready"], "query")
-    documents.embed(["ready"], "passage")
+    for encoder in (documents, queries):
+        prove(encoder)
     runtimes = {"queries": queries.runtime_name, "documents": documents.runtime_name}
     folder = getattr(documents, "folder", None)
     return Prepared(documents.model, folder, documents.space.id, documents.space.dimension, runtimes)

@@ -31,7 +31,7 @@ def similar(
     from core.index.reader import reading
     from core.pipeline.spaces import index_encoder, read_space
     from core.similar import similar as compare_texts
-    from core.space.verify import guard
+    from core.space.verify import guard, prove
 
     if index is not None and model is not None:
         raise UsageError("an index has its own model", fix="leave --model or --index out")
@@ -42,6 +42,7 @@ def similar(
             guard(record, encoder, path=str(index), short=True)
         else:
             encoder = open_encoder(choose_model(texts) if model in (None, AUTO) else model)
+            prove(encoder)
         result = compare_texts(encoder, texts, "query" if query else "passage")
     if json:
         emit_json(

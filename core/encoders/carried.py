@@ -57,7 +57,13 @@ class CarriedEncoder(TransformerEncoder):
             names = [*shape.tensors(), POSITIONS]
             arrays: dict[str, Any] = {name: self._table.array(name, "<f4", _ndim(name)) for name in names}
             arrays[WORDS] = self._table.floats(WORDS)
-            return assemble(shape, arrays)
+            bert = assemble(shape, arrays)
+            if (
+                shape.hidden != self.space.dimension
+                or self.space.max_tokens > len(bert.positions) - shape.first_position
+            ):
+                raise ValueError("it is not of the index's dimension or length")
+            return bert
         except (ValueError, KeyError, TypeError, RecursionError, Unsupported) as error:
             raise CorruptError(
                 f"the encoder that this index carries is damaged ({error})",

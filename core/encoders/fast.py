@@ -11,7 +11,7 @@ import numpy as np
 from core.encoders.bert import Bert, Floats, Ids, batches, pool
 from core.encoders.engines import ENGINES, Engine
 from core.encoders.tokenizer import Tokenizer
-from core.errors import CorruptError
+from core.errors import BackendError, CorruptError
 from core.space.identity import Space
 
 _WINDOW = 1024  # texts that are cut into tokens and sorted by length together
@@ -58,6 +58,11 @@ class Fast:
     def _run(self, groups: Iterator[list[Ids]]) -> Iterator[list[Floats]]:
         try:
             yield from self._engine.run(groups)
+        except RuntimeError as error:
+            raise BackendError(
+                f"{self.name} cannot run this model here ({str(error).strip()[:200]})",
+                fix="run the same command again; what was finished is kept",
+            ) from error
         except IndexError as error:
             raise CorruptError(
                 f"the model's tokenizer does not fit its weights ({error})", fix="fetch the model again"

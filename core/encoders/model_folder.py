@@ -183,6 +183,21 @@ class ModelFolder:
         # sentence_bert_config's own switch lower-cases before the tokenizer sees the text.
         return digest({"content": content, "settings": settings, **({"lower": True} if self.lower_case else {})})
 
+    @cached_property
+    def settings(self) -> str:
+        """A digest of every JSON file that may decide how the model is run (heads, activation, …), the tokenizer's too."""
+        paths = sorted(path for path in self.path.rglob("*.json") if path.is_file())
+
+        def compute() -> str:
+            return digest(
+                {
+                    path.relative_to(self.path).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+                    for path in paths
+                }
+            )
+
+        return remembered("settings 1", paths, compute)
+
     @property
     def lower_case(self) -> bool:
         return bool(self._json_beside("sentence_bert_config.json").get("do_lower_case"))

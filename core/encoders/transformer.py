@@ -67,7 +67,7 @@ class TransformerEncoder(ABC):
         order: dict[Work, list[Maker]] = {
             "queries": [*queries, *reference],
             "documents": [*documents, *reference, *queries],
-            "reference": reference,
+            "reference": [*reference, *queries],  # without torch, float32 by NumPy stands for it
         }
         return iter(order[self._work])
 
@@ -77,7 +77,7 @@ class TransformerEncoder(ABC):
         for maker in self._makers:
             try:
                 return maker()
-            except (Unsupported, MissingError) as error:
+            except (Unsupported, MissingError, ImportError) as error:  # a library that is there and cannot be loaded
                 self.passed_over.append(str(error))
         raise MissingError(
             f"nothing on this machine can run the model {self.model.name!r} ({'; '.join(self.passed_over)})",

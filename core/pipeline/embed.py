@@ -25,8 +25,8 @@ from core.pipeline.staged import staged_chunks, staged_documents
 from core.progress import SILENT, Progress
 from core.space.canaries import Canaries, compare
 from core.space.identity import Space
-from core.space.record import SpaceRecord, record_space
-from core.space.verify import guard
+from core.space.record import SpaceRecord
+from core.space.verify import guard, prove
 
 BATCH = 64  # texts between two writes: what Ctrl-C can lose
 SEALED_ROWS = 4  # stored rows embedded once more before they are sealed
@@ -154,8 +154,8 @@ def _door(
             fix=f"remove the folder {staging.folder} and run build again with the model you want",
             details={"differences": {name: list(pair) for name, pair in differences.items()}},
         )
-    record = record_space(encoder)
-    now = guard(record, encoder, path=str(staging.root)).now  # what will write the vectors agrees with the reference
+    record, verdict = prove(encoder)  # what will write the vectors agrees with the reference
+    now = verdict.now
     state = state.with_table("canaries", staging.write("canaries", record.columns()))
     state = state.with_table("space.json", fs.write(staging.path("space.json"), [record.to_bytes()]).sha256)
     staging.save(state)

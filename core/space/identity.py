@@ -70,3 +70,7 @@ def check_record(value: Mapping[str, Any]) -> None:
         raise TypeError("a field is not of its type")
     if value["metric"] not in METRICS or not 0 < float(value["tolerance"]) < 0.1:
         raise ValueError("its metric or tolerance cannot be")
+    kinds: dict[str, type] = {"normalize": bool, "max_tokens": int, "dimension": int}
+    for name, field in value["identity"].items():
+        if type(field) is not kinds.get(name, str) or (type(field) is int and not 0 < field <= 1 << 24):
+            raise TypeError(f"its {name} is not of its type")

@@ -54,17 +54,20 @@ def record_space(encoder: Encoder) -> SpaceRecord:
     """The record of a new index's space: the reference embeds every canary, both ways, and `encoder` has to agree later.
 
     The reference takes seconds to start, so what it said is kept in the user's cache, by space and versions. Where it is
-    not installed, `encoder` itself stands for it, and the record says so. Raises BackendError for vectors that are no
+    not installed, float32 by NumPy stands for it, and the record says so. Raises BackendError for vectors that are no
     numbers or not of the space's dimension: no model would agree with them.
     """
     texts = canary_texts(encoder.space.max_tokens)
     reference = encoder.reference()
+    runtime = reference.runtime()
+    known = _known_canaries(reference, texts, runtime)
     try:
+        canaries = known or embed_canaries(reference, texts)
+    except MissingError:  # it is installed and cannot be imported
+        if not reference.fall_back():
+            raise
         runtime = reference.runtime()
-        canaries = _known_canaries(reference, texts, runtime) or embed_canaries(reference, texts)
-    except MissingError:
-        reference, runtime = encoder, encoder.runtime()
-        canaries = embed_canaries(encoder, texts)
+        canaries = embed_canaries(reference, texts)
     wanted = (len(canaries.texts), encoder.space.dimension)
     for vectors in (canaries.query, canaries.passage):
         if vectors.shape != wanted or not np.isfinite(vectors).all():
@@ -72,7 +75,8 @@ def record_space(encoder: Encoder) -> SpaceRecord:
                 f"the model {encoder.model.name!r} gave vectors that are no numbers or not of {wanted[1]} dimensions",
                 fix="check the model's files, or choose another model; nothing was recorded",
             )
-    keep(_canaries_file(reference, texts, runtime), [_kept(canaries)])
+    if known is None:
+        keep(_canaries_file(reference, texts, runtime), [_kept(canaries)])
     return SpaceRecord(encoder.space, encoder.metric, encoder.model, runtime, TOLERANCE, canaries)
 
 

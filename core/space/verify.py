@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.encoders import Encoder
-from core.errors import SpaceMismatchError
+from core.errors import BackendError, SpaceMismatchError
 from core.space.canaries import SHORT, Agreement, compare
-from core.space.record import SpaceRecord
+from core.space.record import SpaceRecord, record_space
 from core.types import Finding, Side
 
 _WHAT = {
@@ -116,10 +116,32 @@ def judge(
 
     Another model, which is far away, is not asked again by the slower runtimes.
     """
-    verdict = verify_space(record, encoder, short=short, sides=sides)
-    while not verdict.accepted and (not verdict.differences or verdict.agreement.nearly) and encoder.fall_back():
-        verdict = verify_space(record, encoder, short=short, sides=sides)
-    return verdict
+    while True:
+        try:
+            verdict = verify_space(record, encoder, short=short, sides=sides)
+        except BackendError:  # an engine that starts here and cannot run
+            if not encoder.fall_back():
+                raise
+            continue
+        if verdict.accepted or (verdict.differences and not verdict.agreement.nearly) or not encoder.fall_back():
+            return verdict
+
+
+def prove(encoder: Encoder) -> tuple[SpaceRecord, Verdict]:
+    """The record of a model that no index has recorded, and the verdict of the runtime that will be used for it.
+
+    Raises SpaceMismatchError when no runtime of this machine agrees with the reference, and what record_space does.
+    """
+    record = record_space(encoder)
+    verdict = judge(record, encoder)
+    if not verdict.accepted:
+        raise SpaceMismatchError(
+            f"no runtime of this machine gives the vectors that the reference gave for {encoder.model.name!r}: "
+            f"{verdict.summary}",
+            fix="install sentence-transformers and torch; if they are, remove the cache folder `canaries` and try again",
+            details=verdict.to_json(),
+        )
+    return record, verdict
 
 
 def guard(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ from core.encoders.remembered import remembered
 from core.errors import CorruptError
 from core.space.canaries import canary_texts
 from core.space.record import record_space
-from core.space.verify import guard
+from core.space.verify import guard, prove
 
 pytestmark = pytest.mark.xdist_group("engines")
 
@@ -225,7 +226,78 @@ class TestFallingBack:
         assert open_encoder(str(folder), "documents").runtime_name == "sentence-transformers, float32"
 
 
+class TestEnginesThatFail:
+    def test_openvino_that_cannot_compile_here(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        import openvino
+
+        def unknown(*call: Any) -> None:
+            raise RuntimeError("unknown processor")
+
+        monkeypatch.setattr(openvino.Core, "compile_model", unknown)
+        encoder = open_encoder(str(folder), "documents")
+        assert encoder.embed(["otters"], "passage").any()
+        assert encoder.runtime_name == "sentence-transformers, float32"
+        assert "OpenVINO cannot run it here (unknown processor)" in encoder.passed_over[0]
+
+    def test_a_library_that_cannot_be_loaded(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def broken(name: str) -> None:
+            raise ImportError("libx.so: cannot open shared object file")
+
+        monkeypatch.setattr(ENGINES, "load", broken)
+        assert open_encoder(str(folder), "documents").runtime_name == "sentence-transformers, float32"
+
+    def test_an_engine_that_starts_and_cannot_run(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        record = record_space(open_encoder(str(folder)))
+
+        def fails(engine: NumpyEngine, groups: Any) -> Iterator[list[Floats]]:
+            raise RuntimeError("illegal instruction")
+            yield []
+
+        monkeypatch.setattr(NumpyEngine, "run", fails)
+        encoder = open_encoder(str(folder))
+        assert guard(record, encoder, path="x", short=True).runtime == "sentence-transformers, float32"
+
+    def test_a_runtime_that_differs_is_not_used_without_an_index_either(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from typer.testing import CliRunner
+
+        from cli.main import app
+        from core.models import prepare
+
+        before = CliRunner().invoke(app, ["similar", "otters dig", "snow fell", "--model", str(folder), "--json"])
+        run = NumpyEngine.run
+        monkeypatch.setattr(
+            NumpyEngine, "run", lambda engine, groups: ([np.roll(h, 1, 1) for h in g] for g in run(engine, groups))
+        )
+        now = CliRunner().invoke(app, ["similar", "otters dig", "snow fell", "--model", str(folder), "--json"])
+        first, second = (json.loads(done.stdout)["vectors"] for done in (before, now))
+        assert np.allclose(first, second, atol=1e-5)
+        assert prepare(str(folder)).runtimes["queries"] == "sentence-transformers, float32"
+
+
 class TestRemembered:
+    def test_a_copy_that_is_run_differently_does_not_speak_for_the_real_one(self, tmp_path: Path) -> None:
+        """Weights, tokenizer and pooling are the same; the number of heads is in none of them."""
+        real, copy = save_model(tmp_path / "real"), save_model(tmp_path / "copy")
+        config = json.loads((copy / "config.json").read_text())
+        (copy / "config.json").write_text(json.dumps({**config, "num_attention_heads": 2}))
+        assert open_encoder(str(copy)).space == open_encoder(str(real)).space
+        other = record_space(open_encoder(str(copy)))
+        mine, verdict = prove(open_encoder(str(real), "documents"))
+        assert verdict.accepted
+        assert np.abs(other.canaries.query - mine.canaries.query).max() > 0.01
+
+    @pytest.mark.parametrize("damage", [b"{}", b"[]", b"", b"[" * 100_000, b'{"files": 1, "digest": "x"}'])
+    def test_a_damaged_memory_is_made_anew(self, tmp_path: Path, cache: Path, damage: bytes) -> None:
+        (tmp_path / "file").write_bytes(b"x")
+        assert remembered("x", [tmp_path / "file"], lambda: "right") == "right"
+        (path,) = (cache / "digests").iterdir()
+        changed = path.read_bytes().replace(b"right", b"wrong")
+        for content in (damage, changed):
+            path.write_bytes(content)
+            assert remembered("x", [tmp_path / "file"], lambda: "right") == "right"
+
     def test_the_references_canaries_are_embedded_once(
         self, folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

