@@ -79,10 +79,10 @@ class SegmentReader:
 
     @cached_property
     def chunk_documents(self) -> NDArray[np.int32]:
-        """The document row of every chunk row."""
+        """The document row of every chunk row: rising, so that the chunks of a document lie together."""
         rows = self.chunks.array("document", "<i4")
         if len(rows) != self.segment.chunks or (
-            len(rows) and not 0 <= rows.min() <= rows.max() < self.segment.documents
+            len(rows) and not (0 <= rows[0] <= rows[-1] < self.segment.documents and (rows[1:] >= rows[:-1]).all())
         ):
             raise self._index.damaged(self._names["chunks"], "its rows do not fit the segment")
         return rows
@@ -101,12 +101,6 @@ class SegmentReader:
 
     def document_ids(self) -> Strings:
         return self._document_columns["id"]
-
-    def document_key(self, row: int) -> tuple[str, str, str, str]:
-        """Id, sha256, source and, for a record, the file it came from: without decoding the text."""
-        columns = self._document_columns
-        meta = self._meta(row)
-        return columns["id"][row], columns["sha256"][row], columns["source"][row], str(meta.get("path", ""))
 
     def document(self, row: int) -> Document:
         values = {name: column[row] for name, column in self._document_columns.items()}

@@ -58,7 +58,7 @@ def index(
         progress.stage("index")
         with tempfile.TemporaryDirectory(prefix="samespace-") if method == "hnsw" else nullcontext("") as scratch:
             draft = Draft(staging, state, base)
-            draft.add_staged()
+            draft.add_segments()
             if method != "exact":
                 draft.add_codes(1 if method == "binary" else plan.WORTH)
             if method == "hnsw":
