@@ -203,6 +203,11 @@ def open_index(root: Path) -> Index:
     return Index(root, Generation.from_bytes(read_generation_file(path), path))
 
 
+def open_published(root: Path) -> Index | None:
+    """The generation that CURRENT names; None where there is no index, or nothing is published in it yet. Raises as above."""
+    return open_index(root) if (root / "samespace.json").exists() and read_current(root) else None
+
+
 def reading(root: Path, use: Callable[[Index], T]) -> T:
     """`use(index)`, once more when a file was missing and CURRENT has moved on meanwhile (promise 4)."""
     while True:

@@ -18,18 +18,18 @@ Batch = tuple[NDArray[np.uint8], NDArray[np.float32]]  # hashes of texts (rows Ã
 
 
 class Staging:
-    """Reading needs no lock; every writing method is called by the holder of the index's lock."""
+    """Reading needs no lock; every writing method is called by the holder of the index's lock, or on a `folder` of its own."""
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, folder: Path | None = None):
         self.root = root
-        self.folder = root / "staging"
+        self.folder = folder or root / "staging"
         self._last_part: dict[str, int] = {}
 
     # state.json
 
     def state(self) -> State | None:
         """The staged state, or None when nothing is staged. Raises CorruptError."""
-        return read_state(self.root)
+        return read_state(self.root, self.folder)
 
     def require(self, stage: str) -> State:
         """The staged state for `stage`. Raises UsageError when nothing is staged, or an `ingest` was cut off."""

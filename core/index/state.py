@@ -85,12 +85,12 @@ class State:
         return canonical({**value, "sha256": digest(value)}) + b"\n"
 
 
-def read_state(root: Path) -> State | None:
+def read_state(root: Path, folder: Path | None = None) -> State | None:
     """The staged state of the index at `root`; None when nothing is staged, or it was staged for another generation.
 
-    Raises CorruptError.
+    `folder` is where the staging lies, if not in the index. Raises CorruptError.
     """
-    path = root / "staging" / "state.json"
+    path = (folder or root / "staging") / "state.json"
     try:
         value = json.loads(path.read_bytes())
         if value.pop("sha256") != digest(value):

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from core.index.columns import Column, Lazy, Strings, Table
 
-_AT_ONCE = 1 << 20  # postings, about
-_READ = 1 << 18  # items of a spooled column at once
+_AT_ONCE = 1 << 18  # postings, about
+_READ = 1 << 16  # items of a spooled column at once
 
 Spool = Callable[[str], BinaryIO]
 

@@ -10,7 +10,7 @@ from typing import Any
 from core.chunkers import CHUNKERS, Chunker, ChunkSettings
 from core.encoders import Model
 from core.errors import UsageError
-from core.index.reader import open_index
+from core.index.reader import open_published
 from core.index.staging import Staging
 from core.index.writer import writing
 from core.pipeline.spaces import index_encoder
@@ -33,6 +33,7 @@ def chunk(
     chunker: str | None = None,
     size: int | None = None,
     overlap: int | None = None,
+    wait: float = 0.0,
     progress: Progress = SILENT,
 ) -> ChunkReport:
     """Cut every staged document. Settings not given are those the index has, or the defaults of a new one.
@@ -40,28 +41,33 @@ def chunk(
     Raises UsageError (nothing staged, sizes that do not fit, settings other than a published index has), LockedError,
     StorageError, CorruptError, MissingError.
     """
-    with writing(root):
-        staging = Staging(root)
-        state = staging.require("chunk")
-        check_ingested(staging, state)
-        base = open_index(root) if state.base else None
-        encoder = index_encoder(base, Model.from_json(state.model), "queries")
-        settings = choose_settings(state.settings, chunker, size, overlap, fixed=bool(state.base), root=root)
-        settings.check(encoder.space.max_tokens)
-        state = state.with_chunker(settings.to_json())
-        cutter: Chunker = CHUNKERS.load(settings.name)(settings, encoder)
-        progress.stage("chunk", state.documents)
-        chunks = 0
-        for block in state.blocks:
-            table = staging.table(block, "chunks")
-            if table is None:
-                columns = chunk_columns(list(_cut(cutter, block_documents(staging, block))))
-                state = staging.put(state, block, "chunks", columns)
-                chunks += len(columns["document"])
-            else:
-                chunks += len(table.array("document", "<i4"))  # cut already, in the same way
-            progress.advance(block.documents)
-        staging.save(state)
+    with writing(root, wait, progress.note):
+        return chunk_staged(Staging(root), chunker, size, overlap, progress)
+
+
+def chunk_staged(
+    staging: Staging, chunker: str | None, size: int | None, overlap: int | None, progress: Progress
+) -> ChunkReport:
+    state = staging.require("chunk")
+    check_ingested(staging, state)
+    base = open_published(staging.root) if state.base else None
+    encoder = index_encoder(base, Model.from_json(state.model), "queries")
+    settings = choose_settings(state.settings, chunker, size, overlap, fixed=bool(state.base), root=staging.root)
+    settings.check(encoder.space.max_tokens)
+    state = state.with_chunker(settings.to_json())
+    cutter: Chunker = CHUNKERS.load(settings.name)(settings, encoder)
+    progress.stage("chunk", state.documents)
+    chunks = 0
+    for block in state.blocks:
+        table = staging.table(block, "chunks")
+        if table is None:
+            columns = chunk_columns(list(_cut(cutter, block_documents(staging, block))))
+            state = staging.put(state, block, "chunks", columns)
+            chunks += len(columns["document"])
+        else:
+            chunks += len(table.array("document", "<i4"))  # cut already, in the same way
+        progress.advance(block.documents)
+    staging.save(state)
     return ChunkReport(state.documents, chunks, settings.id(encoder.space.tokenizer), settings)
 
 

@@ -16,8 +16,7 @@ from core.encoders import Encoder, Model
 from core.errors import BackendError, SpaceMismatchError
 from core.index import fs
 from core.index.columns import Column, Table
-from core.index.generation import read_current
-from core.index.reader import Index, open_index
+from core.index.reader import Index, open_published
 from core.index.staging import Batch, Staging
 from core.index.state import Block, State
 from core.index.writer import writing
@@ -52,20 +51,20 @@ class EmbedReport:
     cached: int = 0
 
 
-def embed(root: Path, *, model: str | None = None, progress: Progress = SILENT) -> EmbedReport:
+def embed(root: Path, *, model: str | None = None, wait: float = 0.0, progress: Progress = SILENT) -> EmbedReport:
     """Embed every staged chunk that has no vector yet, and seal the staged vectors.
 
     Before anything is written the encoder must lie in the index's space (canaries, both sides). Each batch is kept when
     it is done: an interrupted run goes on where it was. Raises UsageError (stages out of order), SpaceMismatchError,
     LockedError, StorageError, CorruptError, MissingError, BackendError.
     """
-    with writing(root):
+    with writing(root, wait, progress.note):
         staging = Staging(root)
         state = staging.require("embed")
         check_ingested(staging, state)
-        base = open_index(root) if read_current(root) else None
-        hashes = [block_hashes(staging, block, state) for block in state.blocks]
-        known = KnownVectors(_known(staging, state, base), Space.from_json(state.space).dimension)
+        base = open_published(root)
+        hashes = [hash_texts(block_texts(staging, block, state)) for block in state.blocks]
+        known = known_vectors(staging, state, base)
         missing = sum(int((~known.has(part)).sum()) for part in hashes)
         record = read_space(base) if base else staged_space(staging, state)
         encoder: Encoder | None = None
@@ -88,10 +87,15 @@ def embed(root: Path, *, model: str | None = None, progress: Progress = SILENT) 
     )
 
 
-def block_hashes(staging: Staging, block: Block, state: State) -> NDArray[np.uint8]:
-    """The hashes of the texts of a block as they are embedded: uint8, chunks × 16. Raises UsageError."""
+def block_texts(staging: Staging, block: Block, state: State) -> list[str]:
+    """The texts of a block as they are embedded. Raises UsageError when it is not cut."""
     space = Space.from_json(state.space)
-    return hash_texts([space.fill_template(piece.context, piece.text) for piece in block_chunks(staging, block)])
+    return [space.fill_template(piece.context, piece.text) for piece in block_chunks(staging, block)]
+
+
+def known_vectors(staging: Staging, state: State, base: Index | None) -> KnownVectors:
+    """All that need not be embedded."""
+    return KnownVectors(_known(staging, state, base), Space.from_json(state.space).dimension)
 
 
 def _known(staging: Staging, state: State, base: Index | None) -> Iterator[Batch]:
@@ -139,9 +143,8 @@ class _Work:
         sealed = self._staging.table(block, "vectors")
         if sealed is not None and self._encoder is None:
             return state
-        space = self._record.space
-        texts = [space.fill_template(piece.context, piece.text) for piece in block_chunks(self._staging, block)]
-        vectors = np.zeros((len(texts), space.dimension), dtype=np.float32)
+        texts = block_texts(self._staging, block, state)
+        vectors = np.zeros((len(texts), self._record.space.dimension), dtype=np.float32)
         first = _first_rows(hashes)
         unknown = ~self._known.fill(hashes, vectors)
         parts: list[Path] = []

@@ -12,8 +12,7 @@ from pathlib import Path
 from core.config import AUTO, ENGLISH, choose_model, open_encoder
 from core.encoders import Encoder, Model
 from core.errors import SamespaceError, SpaceMismatchError, UsageError, shell
-from core.index.generation import read_current
-from core.index.reader import Index, open_index
+from core.index.reader import Index, open_published
 from core.index.staging import Staging
 from core.index.state import Block, State
 from core.index.writer import create, uncreate, writing
@@ -31,13 +30,16 @@ from core.types import Document, Outcome, Source
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """Every file or record met and what became of it; how many documents are staged and how many published ones go."""
+    """Every file or record met and what became of it; how many documents are staged and how many published ones go; which
+    roots were scanned.
+    """
 
     outcomes: tuple[Outcome, ...]
     model: Model
     staged: int
     dead: int
     notes: tuple[str, ...] = ()
+    roots: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -52,6 +54,7 @@ def ingest(
     model: str | None = None,
     name: str | None = None,
     yes: bool = False,
+    wait: float = 0.0,
     progress: Progress = SILENT,
 ) -> IngestReport:
     """Scan `paths` (none: every source the index knows) and stage new and changed documents and what was removed.
@@ -61,40 +64,57 @@ def ingest(
     there; a source that lost all its documents, without `yes`), SpaceMismatchError (another model than the index's),
     NoIndexError, LockedError, StorageError, CorruptError, FormatError, MissingError, BackendError.
     """
-    with opened(root, paths, model) as encoder:
-        base = open_index(root) if read_current(root) else None
-        staging = Staging(root)
-        state, encoder = _state(staging, base, encoder, model)
-        taking = _Taking(staging, base, state, Memory(root), yes, progress)
-        sources, scanned, notes = _resolve(state.sources if state else (), paths, name)
-        if state and (state.reading or taking.is_damaged):
-            scanned = list(sources)  # an ingest was cut off: what it had not staged is read now
-        outcomes: list[Outcome] = []
-        progress.stage("ingest")
-        for source in scanned:
-            if _is_gone(source) and yes:
-                sources.remove(source)
-                notes.append(f"{source.root} is gone: the source {source.name!r} and its documents are given up")
-            outcomes += taking.take(source, sources)
-        blocks, dead = taking.finish(), taking.ledger.dead()
-        documents = StagedDocuments(staging, blocks)
-        state = taking.state
-        if state is None or _is_undecided(state):
-            encoder = encoder or _choose(documents)
-            notes += [encoder.model.why] if encoder.model.why else []
-            state = State(base=0, sources=(), model=encoder.model.to_json(), space=encoder.space.to_json())
-        chosen = Model.from_json(state.model)
-        if documents or dead or base is None or tuple(sources) != base.generation.sources:
-            state = replace(state, sources=tuple(sources), dead=dead, blocks=blocks, reading=False)
-            staging.save(state)
-            staging.sweep(state)
-        else:
-            staging.clear()
-        taking.memory.save([source.root for source in scanned])
+    with opened(root, paths, model, wait, progress) as encoder:
+        memory = Memory(root)
+        report = stage_sources(Staging(root), encoder, memory, paths, model, name, yes, progress)
+        memory.save(report.roots)
+    return report
+
+
+def stage_sources(
+    staging: Staging,
+    encoder: Encoder | None,
+    memory: Memory,
+    paths: Sequence[str],
+    model: str | None,
+    name: str | None,
+    yes: bool,
+    progress: Progress,
+) -> IngestReport:
+    """Scan and stage. `encoder` is that of a new index, if its model was named."""
+    root = staging.root
+    base = open_published(root)
+    state, encoder = _state(staging, base, encoder, model)
+    taking = _Taking(staging, base, state, memory, yes, progress)
+    sources, scanned, notes = _resolve(state.sources if state else (), paths, name)
+    if state and (state.reading or taking.is_damaged):
+        scanned = list(sources)  # an ingest was cut off: what it had not staged is read now
+    outcomes: list[Outcome] = []
+    progress.stage("ingest")
+    for source in scanned:
+        if _is_gone(source) and yes:
+            sources.remove(source)
+            notes.append(f"{source.root} is gone: the source {source.name!r} and its documents are given up")
+        outcomes += taking.take(source, sources)
+    blocks, dead = taking.finish(), taking.ledger.dead()
+    documents = StagedDocuments(staging, blocks)
+    state = taking.state
+    if state is None or _is_undecided(state):
+        encoder = encoder or _choose(documents)
+        notes += [encoder.model.why] if encoder.model.why else []
+        state = State(base=0, sources=(), model=encoder.model.to_json(), space=encoder.space.to_json())
+    chosen = Model.from_json(state.model)
+    if documents or dead or base is None or tuple(sources) != base.generation.sources:
+        state = replace(state, sources=tuple(sources), dead=dead, blocks=blocks, reading=False)
+        staging.save(state)
+        staging.sweep(state)
+    else:
+        staging.clear()
     notes += _language_note(documents, chosen, root)
     outcomes.sort(key=lambda outcome: outcome.path)
     size = sum(map(len, dead.values()))
-    return IngestReport(tuple(outcomes), chosen, len(documents), size, tuple(notes))
+    roots = tuple(source.root for source in scanned)
+    return IngestReport(tuple(outcomes), chosen, len(documents), size, tuple(notes), roots)
 
 
 class _Taking:
@@ -193,17 +213,19 @@ def _language_note(documents: Sequence[Document], model: Model, root: Path) -> l
 
 
 @contextlib.contextmanager
-def opened(root: Path, paths: Sequence[str], model: str | None) -> Iterator[Encoder | None]:
+def opened(
+    root: Path, paths: Sequence[str], model: str | None, wait: float, progress: Progress
+) -> Iterator[Encoder | None]:
     """Hold the index at `root`, made when it is not there; the encoder of a new one whose model was named.
 
     A wrong path or model is refused before anything is made, and a creation from which nothing came is taken back. Raises
     what `ingest` raises.
     """
-    _check_paths(root, paths)
+    check_paths(root, paths)
     is_new, is_made = not (root / "samespace.json").exists(), not root.exists()
     encoder = open_encoder(model) if is_new and model not in (None, AUTO) else None
     create(root)
-    with writing(root):
+    with writing(root, wait, progress.note):
         try:
             yield encoder
         except BaseException:
@@ -212,7 +234,7 @@ def opened(root: Path, paths: Sequence[str], model: str | None) -> Iterator[Enco
             raise
 
 
-def _check_paths(root: Path, paths: Sequence[str]) -> None:
+def check_paths(root: Path, paths: Sequence[str]) -> None:
     if not paths and not (root / "samespace.json").exists():
         raise UsageError(
             "no source was named, and there is no index here whose sources could be read again",
