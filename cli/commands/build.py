@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.commands.ingest import outcome_json, outcome_rows, show_troubles, strict_exit
-from cli.options import Ann, Chunker, Json, NewModel, Overlap, Size, SourceName, Sources, Strict, To, Yes
+from cli.options import Ann, Chunker, Json, NewModel, Overlap, Quiet, Size, SourceName, Sources, Strict, To, Yes
 from cli.progress import progress
 from cli.render import emit_json, fields, note, typed
 
@@ -25,6 +25,7 @@ def build(
     overlap: Overlap = None,
     ann: Ann = None,
     strict: Strict = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Read, chunk, embed and index: the four stages at once. Run again, it does only what changed.

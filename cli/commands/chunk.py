@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from cli.options import Chunker, IndexPath, Json, Overlap, Size
+from cli.options import Chunker, IndexPath, Json, Overlap, Quiet, Size
 from cli.progress import progress
 from cli.render import emit_json, fields, note, typed
 
 
 def chunk(
-    index: IndexPath, chunker: Chunker = None, size: Size = None, overlap: Overlap = None, json: Json = False
+    index: IndexPath,
+    chunker: Chunker = None,
+    size: Size = None,
+    overlap: Overlap = None,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
     """Cut the staged documents into chunks; sizes in tokens of the index's model.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from cli.options import IndexPath, Json, OtherModel
+from cli.options import IndexPath, Json, OtherModel, Quiet
 from cli.progress import progress
 from cli.render import emit_json, fields, note, typed
 
 
-def embed(index: IndexPath, model: OtherModel = None, json: Json = False) -> None:
+def embed(index: IndexPath, model: OtherModel = None, quiet: Quiet = False, json: Json = False) -> None:
     """Embed the staged chunks that have no vector yet. Stopped, it goes on where it was.
 
     Before a vector is written the model must lie in the index's space: canaries are embedded and compared (exit 13).

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import Ann, IndexPath, Json
+from cli.options import Ann, IndexPath, Json, Quiet
 from cli.progress import progress
 from cli.render import emit_json, fields, note, typed
 
@@ -22,6 +22,7 @@ def index(
             show_default=False,
         ),
     ] = None,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Publish what is staged as a new generation: all of it at once, or nothing.

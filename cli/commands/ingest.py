@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from cli.options import Json, NewModel, SourceName, Sources, Strict, To, Yes
+from cli.options import Json, NewModel, Quiet, SourceName, Sources, Strict, To, Yes
 from cli.progress import progress
-from cli.render import emit_json, fields, note, typed, visible
+from cli.render import complain, emit_json, fields, note, typed, visible
 from core.errors import AnswerIsNo
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def ingest(
     name: SourceName = None,
     yes: Yes = False,
     strict: Strict = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Read files and folders (.txt .md .html .pdf .docx, corpus.jsonl) and stage what is new, changed or gone.
@@ -66,7 +67,7 @@ def show_troubles(report: IngestReport) -> None:
         note(visible(line))
     for outcome in report.outcomes:
         if outcome.status == "failed":
-            note(f"failed: {visible(outcome.path)}: {visible(outcome.reason)}")
+            complain(f"failed: {visible(outcome.path)}: {visible(outcome.reason)}")
     skipped = Counter(o.reason for o in report.outcomes if o.status == "skipped")
     for reason, count in skipped.most_common(10):
         note(f"skipped: {count:,} × {visible(reason)}")
