@@ -105,6 +105,14 @@ def number(value: float) -> str:
     return f"{value:.4f}"
 
 
+def duration(seconds: float) -> str:
+    """In words, to the two largest units: `2 h 5 min`."""
+    if seconds < 60:
+        return f"{max(round(seconds), 1)} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def terminal_width(default: int = 100) -> int:
     import shutil
 

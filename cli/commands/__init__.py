@@ -30,6 +30,7 @@ COMMANDS = (
     "gc",
     "rollback",
     "models",
+    "cache",
 )
 
 

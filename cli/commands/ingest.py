@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from cli.options import Json, NewModel, Quiet, SourceName, Sources, Strict, To, Yes
+from cli.options import Json, NewModel, Quiet, SourceName, Sources, Strict, To, Wait, Yes
 from cli.progress import progress
 from cli.render import complain, emit_json, fields, note, typed, visible
 from core.errors import AnswerIsNo
@@ -21,6 +21,7 @@ def ingest(
     name: SourceName = None,
     yes: Yes = False,
     strict: Strict = False,
+    wait: Wait = 0.0,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -31,9 +32,9 @@ def ingest(
     from core.pipeline.ingest import ingest as ingest_sources
 
     with progress() as bar:
-        report = ingest_sources(to, sources or (), model=model, name=name, yes=yes, progress=bar)
+        report = ingest_sources(to, sources or (), model=model, name=name, yes=yes, wait=wait, progress=bar)
     if json:
-        emit_json("ingest", {"index": str(to), **outcome_json(report)})
+        emit_json("ingest", {"index": str(to), **outcome_json(report, quiet)})
     else:
         fields(outcome_rows(report))
         show_troubles(report)
@@ -47,11 +48,13 @@ def ingest(
     strict_exit(report, strict)
 
 
-def outcome_json(report: IngestReport) -> dict[str, Any]:
+def outcome_json(report: IngestReport, quiet: bool = False) -> dict[str, Any]:
+    """With `quiet` only the files that failed are listed: the line of a night over many files stays short."""
+    files = [o for o in report.outcomes if not quiet or o.status == "failed"]
     return {
         "model": report.model.name,
         "counts": report.counts,
-        "files": [{"path": o.path, "status": o.status, "reason": o.reason} for o in report.outcomes],
+        "files": [{"path": o.path, "status": o.status, "reason": o.reason} for o in files],
         "notes": list(report.notes),
     }
 

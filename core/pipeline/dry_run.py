@@ -101,8 +101,8 @@ def _not_cached(missing: dict[bytes, str], encoder: Encoder) -> list[str]:
 def _time(texts: list[str], encoder: Encoder) -> tuple[float, int]:
     """Seconds for all texts, from a sample of all lengths, and how many were sampled."""
     ordered = sorted(texts, key=len)
-    rows = np.unique(np.linspace(0, len(ordered) - 1, num=min(SAMPLE, len(ordered)), dtype=np.int64)) if texts else []
-    sample = [ordered[row] for row in rows]
+    count = min(SAMPLE, len(ordered))
+    sample = [ordered[n * len(ordered) // count] for n in range(count)]
     if not sample:
         return 0.0, 0
     encoder.embed(sample[:1], "passage")  # what is only done once is not counted
