@@ -56,8 +56,12 @@ class SegmentReader:
         return self._index.table(self._names["vectors"])
 
     @property
+    def has_graph(self) -> bool:
+        return self.segment.find("hnsw", self.view, self._index.generation.files) is not None
+
+    @property
     def graph(self) -> Path | None:
-        """The verified file of the HNSW graph, or None when this segment has none."""
+        """The file of the HNSW graph, its digest verified, or None when this segment has none."""
         name = self.segment.find("hnsw", self.view, self._index.generation.files)
         return self._index.verified(name) if name else None
 
