@@ -22,6 +22,7 @@ COMMANDS = (
     "similar",
     "info",
     "check",
+    "repair",
     "models",
 )
 

@@ -56,9 +56,8 @@ def search(
             "give a query, or a file of them with --queries", fix='samespace search INDEX "what you look for"'
         )
     chosen = unit or ("document" if queries or run else "chunk")
-    settings = SearchSettings(
-        mode=mode, k=k, depth=depth, unit=chosen, untrusted=untrusted, **choose_fusion(fusion, alpha)
-    )  # type: ignore[arg-type]
+    options = {"untrusted": untrusted, **choose_fusion(fusion, alpha)}
+    settings = SearchSettings(mode=mode, k=k, depth=depth, unit=chosen, **options)  # type: ignore[arg-type]
     if queries is None and run is None:
         reading(index, lambda opened: _one(opened, settings, model, query or "", explain, full, json))
         return

@@ -155,6 +155,13 @@ def remove_folder(path: Path) -> None:
     path.rmdir()
 
 
+def remove_empty_folder(path: Path) -> None:
+    """Remove a folder in which nothing is. Raises OSError when something is."""
+    on_step("rmdir", path)
+    path.rmdir()
+    sync_folder(path.parent)
+
+
 @contextlib.contextmanager
 def lock(path: Path) -> Iterator[None]:
     """Hold the writer's lock for the block. The kernel releases it when the process ends, however it ends.
