@@ -130,7 +130,7 @@ def _mend_current(root: Path) -> list[str]:
             number, line = newest
             path = root / "CURRENT"
             if path.is_dir() and not path.is_symlink():
-                fs.remove_empty_folder(path)
+                fs.remove_empty(path)
             fs.write(path, [line])
         later = [p.stem for p in (root / "generations").glob("*.json") if p.stem.isdecimal() and int(p.stem) > number]
         notes = [f"{error.message}: it names generation {number} now, the newest whose file is whole"]
@@ -209,7 +209,7 @@ class _Work:
         """Whether all is whole that the file is made from; where not, it is among the lost."""
         place = self._places.get(name)
         if place is None:
-            self._give_up(name, "it belongs to no segment", f"samespace rollback {shell(self.index.root)}, or a copy")
+            self._give_up(name, "it belongs to no segment", "restore it from a copy, or build again in a new place")
             return False
         missing = [need for need in place.needs if need in self.damaged]
         if missing:
@@ -259,7 +259,7 @@ class _Work:
         path = self.index.root / name
         if path.is_dir() and not path.is_symlink():
             try:
-                fs.remove_empty_folder(path)
+                fs.remove_empty(path)
             except OSError:
                 fix = f"move {path} away, then: samespace repair {shell(self.index.root)}"
                 self._give_up(name, "a folder that holds something is in its place", fix)

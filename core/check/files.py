@@ -72,11 +72,11 @@ def advice(root: Path, name: str, older: int | None) -> str:
     kind = kind_of(name)
     if kind in DERIVED:
         return f"samespace repair {shell(root)} makes it again"
-    copy = f"restore {name} from a copy of the index"
+    copy = f"restore the file {name} from a copy of the index"
     new = "build another index in a new place from the documents: samespace build FOLDER --to NEW.index"
     if kind == "encoder":
         return f"samespace index {shell(root)} --self-contained puts it in again where the model is; or {copy}"
-    back = f"go back to generation {older}, which is whole: samespace rollback {shell(root)} --to {older}"
+    back = f"go back to generation {older}, which is whole: samespace rollback {shell(root)} {older}"
     return f"{copy}; or {new}" if older is None else f"{copy}; or {back}; or {new}"
 
 
@@ -135,7 +135,9 @@ def leftovers(root: Path) -> Iterator[Finding]:
     left = {name: path.lstat().st_size for name, path in names.items() if name not in named}
     if left:
         size = sum(left.values())
-        message = f"{len(left):,} files with {size:,} bytes are named by no generation, as after a crash: {next(iter(left))}"
+        message = (
+            f"{len(left):,} files with {size:,} bytes are named by no generation, as after a crash: {next(iter(left))}"
+        )
         fix = f"samespace build --to {shell(root)} removes those that are its own; others are left alone"
         yield Finding("leftovers", "note", message, fix, {"files": list(left)[:100], "count": len(left), "bytes": size})
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -70,7 +69,8 @@ def check_sample(index: Index, progress: Progress) -> Iterator[Finding]:
 def _sample(index: Index) -> list[_Sampled]:
     live = list(index.live_documents())
     found = []
-    for place in sorted(random.Random(SEED).sample(range(len(live)), min(DOCUMENTS, len(live)))):
+    chance = np.random.default_rng(SEED)
+    for place in sorted(chance.choice(len(live), size=min(DOCUMENTS, len(live)), replace=False).tolist()):
         segment, row = live[place]
         document = segment.document(row)
         rows = np.flatnonzero(segment.chunk_documents == row)
@@ -131,9 +131,7 @@ def _stored_words(segment: SegmentReader, rows: list[int]) -> dict[int, tuple[in
     return found
 
 
-def _embedded_again(
-    sample: Sequence[_Sampled], record: SpaceRecord, encoder: Encoder, fix: str
-) -> Iterator[Finding]:
+def _embedded_again(sample: Sequence[_Sampled], record: SpaceRecord, encoder: Encoder, fix: str) -> Iterator[Finding]:
     """Whether sampled rows are of the texts they should be of, and where the model puts these texts."""
     verdict = judge(record, encoder)
     if not verdict.accepted:

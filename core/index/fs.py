@@ -142,6 +142,12 @@ def remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
+def remove_empty(path: Path) -> None:
+    """Remove a folder in which nothing is."""
+    on_step("rmdir", path)
+    path.rmdir()
+
+
 def remove_folder(path: Path) -> None:
     """Remove a folder of staging with the files in it (links are removed, never followed)."""
     if not path.is_dir() or path.is_symlink():
@@ -153,13 +159,6 @@ def remove_folder(path: Path) -> None:
             remove(child)
     on_step("rmdir", path)
     path.rmdir()
-
-
-def remove_empty_folder(path: Path) -> None:
-    """Remove a folder in which nothing is. Raises OSError when something is."""
-    on_step("rmdir", path)
-    path.rmdir()
-    sync_folder(path.parent)
 
 
 @contextlib.contextmanager

@@ -165,7 +165,7 @@ class Index:
             f"a file of generation {self.generation.generation} is damaged: {what}",
             path=self.root / name,
             fix="restore it from a copy, or build the index again in a new place; "
-            f"`samespace check {shell(self.root)}` lists all that is damaged",
+            f"`samespace check {shell(self.root)}` lists all that is damaged, `samespace repair` makes again what it can",
         )
 
     def verified(self, name: str) -> Path:
