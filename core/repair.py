@@ -14,11 +14,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from core.check.files import DERIVED, Kind, advice, kind_of, read_whole, whole_older
+from core.check.structure import lengths_fit
 from core.errors import CorruptError, MissingError, SamespaceError, shell
 from core.index import fs
 from core.index.columns import concatenate, write_columns
 from core.index.fs import Digest
-from core.index.generation import Generation, Segment, View, check_magic, newest_line, read_current
+from core.index.generation import Generation, Segment, View, check_magic, current_number, newest_line, read_current
 from core.index.reader import Index, SegmentReader, open_index
 from core.index.staging import Staging
 from core.index.verified import Verified
@@ -105,7 +106,8 @@ def _foresee(root: Path, untrusted: bool, progress: Progress) -> RepairReport:
             raise
         number = newest[0]
         notes.append(f"{error.message}; it would name generation {number}")
-    notes += ["the staged work is damaged and would be cleared" for _ in _staging_damage(root)]
+    if _is_staging_damaged(root):
+        notes.append("the staged work is damaged and would be cleared")
     if not number:
         return RepairReport(0, False, {}, (), tuple(notes))
     path = root / f"generations/{number:06d}.json"
@@ -129,33 +131,43 @@ def _mend_current(root: Path) -> list[str]:
                 raise
             number, line = newest
             path = root / "CURRENT"
+            is_later = _named(root) > number
             if path.is_dir() and not path.is_symlink():
                 fs.remove_empty(path)
             fs.write(path, [line])
-        later = [p.stem for p in (root / "generations").glob("*.json") if p.stem.isdecimal() and int(p.stem) > number]
         notes = [f"{error.message}: it names generation {number} now, the newest whose file is whole"]
-        if later:
+        if is_later or any(_number(path) > number for path in (root / "generations").glob("*.json")):
             again = f"samespace build --to {shell(root)} reads the sources again"
-            notes.append(f"generation {int(max(later))} is lost, and what it alone named is removed; {again}")
+            notes.append(f"what was published after generation {number} cannot be read, so it is given up; {again}")
         return notes
 
 
-def _staging_damage(root: Path) -> list[SamespaceError]:
+def _named(root: Path) -> int:
+    """The number in CURRENT, right or wrong; 0 when there is none."""
+    try:
+        return current_number(root)
+    except CorruptError:
+        return 0
+
+
+def _number(path: Path) -> int:
+    return int(path.stem) if path.stem.isdecimal() else 0
+
+
+def _is_staging_damaged(root: Path) -> bool:
     try:
         Staging(root).state()
-    except SamespaceError as error:
-        return [error]
-    return []
+    except (SamespaceError, IsADirectoryError):
+        return True
+    return False
 
 
 def _clear_staging(root: Path) -> list[str]:
     """Staging that is damaged goes: it holds nothing that the sources do not."""
-    if not _staging_damage(root):
+    if not _is_staging_damaged(root):
         return []
-    Staging(root).clear()
-    return [
-        f"the staged work was damaged and is cleared; samespace build --to {shell(root)} reads the sources again",
-    ]
+    fs.remove_folder(root / "staging")
+    return [f"the staged work was damaged and is cleared; samespace build --to {shell(root)} reads the sources again"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +253,13 @@ class _Work:
                 fix = "repair with the version of samespace that made it, or restore the file from a copy"
                 raise MissingError("this version cuts words in another way than the index's", fix=fix)
             return concatenate(write_columns(count(analyzer, _texts(segment))))
-        vectors, metric = segment.vectors.array("vectors", "<f4", 2), self._metric(place.view)
+        vectors, norms = segment.vectors.array("vectors", "<f4", 2), segment.vectors.array("norms", "<f4")
+        if not len(vectors) == len(norms) == place.segment.chunks or not lengths_fit(vectors, norms):
+            fix = "build another index in a new place: samespace build FOLDER --to NEW.index"
+            raise CorruptError(
+                "the vectors do not fit the segment, or are no numbers", path=segment.vectors.path, fix=fix
+            )
+        metric = self._metric(place.view)
         if place.kind == "codes":
             return concatenate(write_columns(make_codes(vectors, metric)))
         from core.vectors.hnsw import build_graph
@@ -280,9 +298,13 @@ class _Work:
                 self._give_up(name, why, f"once those are whole again: samespace repair {shell(self.index.root)}")
             return base.generation
         generation, new_files, names = _succeed(self.index, self._places, self.others)
-        if Staging(self.index.root).state() is not None:
-            self.notes.append("what was staged was made for the generation before; the next build stages it again")
+        staging = Staging(self.index.root)
+        if staging.state() is not None:
+            self.notes.append(
+                "what was staged was made for the generation before and is dropped; build stages it again"
+            )
         published = publish(self.index.root, generation, new_files)
+        staging.clear()
         self.repaired.update(names)
         return published.generation
 

@@ -37,6 +37,7 @@ def _findings(root: Path, number: int, progress: Progress, read_data: bool, deep
     if not number:
         yield _staged(root)
         yield Finding("generation", "warning", "nothing is published yet", f"samespace build --to {shell(root)}")
+        yield from leftovers(root, number)
         return
     path = root / generation_name(number)
     generation = Generation.from_bytes(path.read_bytes(), path)
@@ -55,15 +56,16 @@ def _findings(root: Path, number: int, progress: Progress, read_data: bool, deep
         yield Finding("index", "ok", message)
     yield from found
     yield _staged(root)
-    yield from leftovers(root)
+    yield from leftovers(root, number)
 
 
 def _staged(root: Path) -> Finding:
     try:
         state = Staging(root).state()
-    except SamespaceError as error:
+    except (SamespaceError, IsADirectoryError) as error:
         fix = f"samespace repair {shell(root)} clears it; the next `samespace build` reads the sources again"
-        return Finding("staging", "warning", error.message, fix)
+        message = error.message if isinstance(error, SamespaceError) else "staging/state.json is a folder"
+        return Finding("staging", "warning", message, fix)
     if state is None:
         return Finding("staging", "ok", "nothing is staged")
     return Finding("staging", "note", f"{state.documents} documents are staged", f"samespace build --to {shell(root)}")

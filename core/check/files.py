@@ -21,7 +21,7 @@ FOLDERS = ("documents", "chunks", "lexical", "spaces", "generations")
 
 def kind_of(name: str) -> Kind:
     """What the file of this name in a generation holds."""
-    folder, *_, last = name.split("/")
+    folder, last = name.split("/")[0], name.split("/")[-1]
     if folder != "spaces":
         return folder  # type: ignore[return-value]
     if last in ("space.json", "canaries"):
@@ -121,10 +121,12 @@ def check_older(root: Path, generation: Generation, progress: Progress) -> Itera
         seen.update(files)
 
 
-def leftovers(root: Path) -> Iterator[Finding]:
-    """A note with the bytes of what no generation names."""
+def leftovers(root: Path, current: int) -> Iterator[Finding]:
+    """A note with the bytes of what no generation up to the current one names."""
     named: set[str] = set()
     for path in (root / "generations").glob("*.json"):
+        if not path.stem.isdecimal() or int(path.stem) > current:
+            continue
         try:
             named |= {f"generations/{path.name}", *Generation.from_bytes(path.read_bytes(), path).files}
         except (SamespaceError, OSError):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from core.check.structure import spread
 from core.chunkers import CHUNKERS, ChunkSettings
 from core.encoders import Encoder
-from core.errors import BackendError, MissingError, SamespaceError, shell
+from core.errors import BackendError, MissingError, SamespaceError, UsageError, shell
 from core.index.reader import Index, SegmentReader
 from core.lexical import ANALYZERS, Analyzer
 from core.pipeline.analyzers import check_analyzer
@@ -57,7 +57,7 @@ def check_sample(index: Index, progress: Progress) -> Iterator[Finding]:
         yield from _cut_again(index, sample, encoder, new)
         progress.advance()
         yield from _embedded_again(sample, record, encoder, new)
-    except (MissingError, BackendError) as error:
+    except (MissingError, BackendError, UsageError) as error:
         message = f"no chunk was embedded again, for the model is not to be used here: {error.message}"
         yield Finding("model", "warning", message, error.fix or "put the model back and check again")
     progress.advance()

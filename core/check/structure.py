@@ -64,7 +64,7 @@ def _segment(
     vectors, norms = segment.vectors.array("vectors", "<f4", 2), segment.vectors.array("norms", "<f4")
     if vectors.shape != (chunks, record.space.dimension) or len(norms) != chunks:
         yield Finding("vectors", "error", f"segment {name}: vectors of another shape: {vectors.shape}", again)
-    elif not _lengths_fit(vectors, norms, all_rows):
+    elif not lengths_fit(vectors, norms, all_rows):
         yield Finding("vectors", "error", f"segment {name}: vectors that are no numbers or changed", again)
     else:
         yield from _aids(segment, vectors, record.metric, remake)
@@ -79,8 +79,8 @@ def _spans_fit(segment: SegmentReader) -> bool:
     return bool((start >= 0).all() and (end >= start).all() and (end <= lengths[documents]).all())
 
 
-def _lengths_fit(vectors: NDArray[np.float32], norms: NDArray[np.float32], all_rows: bool) -> bool:
-    """Whether vectors are finite and as long as their norms say."""
+def lengths_fit(vectors: NDArray[np.float32], norms: NDArray[np.float32], all_rows: bool = True) -> bool:
+    """Whether vectors (rows × dimension), all or a spread sample, are finite and as long as their norms say."""
     rows = spread(len(vectors), len(vectors) if all_rows else _SAMPLE)
     for block in np.array_split(rows, max(1, len(rows) // _BLOCK)):
         part = vectors[block]

@@ -168,8 +168,33 @@ def test_leftovers_are_noted_with_their_bytes(root: Path) -> None:
     assert "samespace build" in note.fix
 
 
-def test_staging_that_is_damaged_is_a_warning(root: Path) -> None:
-    put(root, {"staging/state.json": "{"})
+def test_a_generation_that_was_never_published_is_left_over(root: Path) -> None:
+    data = replace(generation(root), generation=4, parent=3).to_bytes()
+    (root / "generations/000004.json").write_bytes(data)
+    (note,) = [finding for finding in check(root) if finding.severity != "ok"]
+    assert note.details == {"files": ["generations/000004.json"], "count": 1, "bytes": len(data)}
+
+
+def test_a_generation_that_names_a_file_of_another_shape(root: Path) -> None:
+    put(root, {"thing": "x"})
+    rewritten(root, files={**generation(root).files, "thing": fs.digest(root / "thing")})
+    assert errors(check(root, deep=True)) == []
+    (root / "thing").unlink()
+    assert len(errors(check(root))) == 1
+
+
+@pytest.mark.parametrize("depth", [{}, {"read_data": True}, {"deep": True}], ids=str)
+def test_without_any_document(tmp_path: Path, depth: dict[str, bool]) -> None:
+    source, root = put(tmp_path / "notes", {"a.txt": "One page.\n"}), tmp_path / "my.index"
+    built(root, source)
+    put(source, {"a.txt": None})
+    assert built(root, yes=True).index.documents == 0
+    assert severities(check(root, **depth)) == {"ok"}
+
+
+@pytest.mark.parametrize("name", ["staging/state.json", "staging/state.json/a folder"])
+def test_staging_that_is_damaged_is_a_warning(root: Path, name: str) -> None:
+    put(root, {name: "{"})
     (warning,) = [finding for finding in check(root) if finding.severity == "warning"]
     assert warning.check == "staging"
     assert "samespace repair" in warning.fix

@@ -220,11 +220,12 @@ def test_current_is_mended(root: Path, content: bytes | str | None) -> None:
     nothing_to_do(root)
 
 
-def test_a_damaged_generation_gives_way_to_the_one_before(root: Path) -> None:
-    flip(root / "generations/000002.json")
+@pytest.mark.parametrize("damage", ["flipped", "missing", "a folder"])
+def test_a_damaged_generation_gives_way_to_the_one_before(root: Path, damage: str) -> None:
+    DAMAGES[damage](root / "generations/000002.json")
     report = repair(root)
     assert report.generation == 1
-    assert "generation 2 is lost" in report.notes[1]
+    assert "after generation 1 cannot be read" in report.notes[1]
     assert {finding.severity for finding in check(root)} == {"ok"}
     nothing_to_do(root)
 
@@ -248,6 +249,27 @@ def test_damaged_staging_is_cleared_and_whole_staging_stays(root: Path, tmp_path
     assert "staged work was damaged" in report.notes[0]
     assert not (root / "staging").exists()
     nothing_to_do(root)
+
+
+def test_a_folder_in_the_place_of_the_staged_state_is_cleared(root: Path, tmp_path: Path) -> None:
+    put(root, {"staging/state.json/x": "", "staging/documents": "x"})
+    assert repair(root, dry_run=True).notes == ("the staged work is damaged and would be cleared",)
+    assert "cleared" in repair(root).notes[0]
+    assert not (root / "staging").exists()
+
+
+def test_vectors_that_are_no_numbers_reach_no_native_code(root: Path) -> None:
+    segment, view = generation(root).segments[0], generation(root).primary
+    name = segment.files(view)["vectors"]
+    columns = {key: array.copy() for key, array in Table(root / name)._arrays.items()}
+    columns["vectors"][0, 0] = np.nan
+    (root / name).unlink()
+    digest = fs.write(root / name, write_columns(columns))
+    rewritten(root, files={**generation(root).files, name: digest})
+    report = repair(root, untrusted=True)
+    aids = {path for path in derived(root) if path.startswith(f"{name}.")}
+    assert {finding.details["path"] for finding in report.lost} == aids
+    assert not report.published
 
 
 def test_nothing_published_is_nothing_to_repair(tmp_path: Path) -> None:
