@@ -57,8 +57,12 @@ class SegmentReader:
         return self._index.table(self._names["vectors"])
 
     @property
+    def has_graph(self) -> bool:
+        return self.segment.find("hnsw", self.view, self._index.generation.files) is not None
+
+    @property
     def graph(self) -> Path | None:
-        """The verified file of the HNSW graph, or None when this segment has none."""
+        """The file of the HNSW graph, its digest verified, or None when this segment has none."""
         name = self.segment.find("hnsw", self.view, self._index.generation.files)
         return self._index.verified(name) if name else None
 
@@ -167,7 +171,7 @@ class Index:
             f"a file of generation {self.generation.generation} is damaged: {what}",
             path=self.root / name,
             fix="restore it from a copy, or build the index again in a new place; "
-            f"`samespace check {shell(self.root)}` lists all that is damaged",
+            f"`samespace check {shell(self.root)}` lists all that is damaged, `samespace repair` makes again what it can",
         )
 
     def sized(self, name: str) -> Path:

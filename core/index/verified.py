@@ -33,3 +33,8 @@ class Verified:
         with contextlib.suppress(OSError):
             self._known[name] = self._entry(name, digest)
             keep(self._path, [json.dumps(self._known).encode()])
+
+    def forget(self, name: str) -> None:
+        """What was found damaged is vouched for no more."""
+        if self._known.pop(name, None) is not None:
+            keep(self._path, [json.dumps(self._known).encode()])

@@ -73,6 +73,7 @@ class TestExamples:
             "similar",
             "info",
             "check",
+            "repair",
             "models",
             "models show",
             "models recommend",
