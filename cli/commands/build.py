@@ -45,9 +45,9 @@ def build(
 ) -> None:
     """Read, chunk, embed and index: the four stages at once. Run again, it does only what changed.
 
-    Example: samespace build sample_corpus --to sample.index
-
     At night, from cron: samespace build --to my.index --quiet --json --wait 600 --keep 7
+
+    Example: samespace build sample_corpus --to sample.index
     """
     stages: dict[str, Any] = {
         "model": model,

@@ -23,6 +23,7 @@ from handmade import (
     rewritten,
     seen,
     steps_of,
+    without_merges,
 )
 from test_kill import ended_by, fork, kill_myself
 from typer.testing import CliRunner
@@ -47,6 +48,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, root = put(folder / "notes", FIRST), folder / "whole.index"
     with pytest.MonkeyPatch.context() as patch:
         for_small_segments(patch)
+        without_merges(patch)
         built(root, source, ann=ANN)
         put(source, SECOND)
         built(root)
@@ -354,13 +356,16 @@ def test_other_codes_and_graphs_get_new_names_alone(root: Path, ending: str) -> 
     assert set(generation(root).files) == before - {name} | {new}
 
 
-def test_the_next_build_goes_on_from_renamed_segments(root: Path, tmp_path: Path) -> None:
+def test_the_next_build_goes_on_from_renamed_segments(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in derived(root):
         if name.startswith("lexical/"):
             lie(root, name)
     assert repair(root, untrusted=True).generation == 3
     names = [segment.name for segment in generation(root).segments]
     assert names == ["000003", "000004"]
+    without_merges(monkeypatch)
     source = put(tmp_path / "more", {"a.txt": "One more page about the river bank."})
     assert built(root, source).index.published
     assert [segment.name for segment in generation(root).segments] == [*names, "000005"]
