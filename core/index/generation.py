@@ -257,6 +257,11 @@ def read_current(root: Path) -> int:
     return number
 
 
+def published_number(root: Path) -> int:
+    """The same, and 0 where there is no index at all."""
+    return read_current(root) if (root / "samespace.json").exists() else 0
+
+
 def read_generation_file(path: Path) -> bytes:
     """Raises MissingFileError when it is not there or no file."""
     try:

@@ -24,6 +24,7 @@ from core.index.generation import (
     generation_name,
     missing,
     nothing_published,
+    published_number,
     read_current,
     read_generation_file,
 )
@@ -223,7 +224,7 @@ def open_index(root: Path) -> Index:
 
 def open_published(root: Path) -> Index | None:
     """The generation that CURRENT names; None where there is no index, or nothing is published in it yet. Raises as above."""
-    return open_index(root) if (root / "samespace.json").exists() and read_current(root) else None
+    return open_index(root) if published_number(root) else None
 
 
 def reading(root: Path, use: Callable[[Index], T]) -> T:
