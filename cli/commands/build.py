@@ -94,19 +94,20 @@ def _watch(to: Path, keep: int | None, wait: float, json: bool, quiet: bool) -> 
     from core.pipeline.watch import changes
 
     note("watching the sources; Ctrl-C ends it")
-    waiting = True
+    building = False
     try:
         for _ in changes(to):
-            waiting = False
             try:
+                building = True
                 report = _build(to, (), keep, wait, {})
+                building = False
                 if report.index.published:
                     _tell(report, to, json, quiet)
             except SamespaceError as error:
                 complain(f"{time.strftime('%H:%M:%S')} {error.message}" + (f"\n  → {error.fix}" if error.fix else ""))
-            waiting = True
+            building = False
     except KeyboardInterrupt:
-        if not waiting:
+        if building:
             raise
 
 
