@@ -31,6 +31,7 @@ class Verified:
 
     def add(self, name: str, digest: Digest) -> None:
         with contextlib.suppress(OSError):
+            self._known = {other: entry for other, entry in self._known.items() if (self._root / other).exists()}
             self._known[name] = self._entry(name, digest)
             keep(self._path, [json.dumps(self._known).encode()])
 
