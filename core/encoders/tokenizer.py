@@ -27,6 +27,7 @@ LARGE = 2 << 20  # bytes of a tokenizer.json: smaller ones are read whole in les
 FEW = 20_000  # characters: from there on the whole vocabulary is cheaper than selections of it
 
 # Behaviour is the evidence: a future library may tokenise by rules that unigram.py does not know.
+_AT_ONCE = 256  # texts: what the library keeps of one takes 25 kB until it is let go
 _PROOF = (
     "The speed of light is 299,792,458 m/s.  光速是多少？《民法典》第１０条",
     "na\u00efve e\u0301 \ufb01ne \U0001f642\u200d\u2640 \u200b\u0085\x00 \ue000\u0378 \u2581\u2581 \t<0x41><unk>",
@@ -80,7 +81,11 @@ class Tokenizer:
             return []
         with _guarded(self.path):
             library, renumber = self._library(texts, max_tokens)
-            return [renumber(encoding.ids) for encoding in library.encode_batch_fast(list(texts))]
+            return [
+                renumber(encoding.ids)
+                for start in range(0, len(texts), _AT_ONCE)
+                for encoding in library.encode_batch_fast(list(texts[start : start + _AT_ONCE]))
+            ]
 
     def starts(self, text: str) -> NDArray[np.int64]:
         """int64, the offsets in `text` (characters) at which its tokens begin; special tokens left out."""

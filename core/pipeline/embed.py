@@ -20,6 +20,7 @@ from core.index.reader import Index, open_published
 from core.index.staging import Batch, Staging
 from core.index.state import Block, State
 from core.index.writer import writing
+from core.memory import give_back
 from core.pipeline.known import HASH, KnownVectors, hash_texts
 from core.pipeline.spaces import index_encoder, read_space, staged_space
 from core.pipeline.staged import block_chunks, check_ingested
@@ -159,6 +160,7 @@ class _Work:
         state = self._staging.put(state, block, "vectors", _vector_columns(self._canaries, hashes, vectors))
         for path in parts:
             fs.remove(path)
+        give_back()
         self._known.add((hashes, Table(self._staging.table_path(block, "vectors")).array("vectors", "<f4", 2)))
         return state
 

@@ -17,6 +17,7 @@ from core.index.state import State
 from core.lexical import Analyzer
 from core.lexical.merge import Spool
 from core.lexical.postings import count
+from core.memory import give_back
 from core.pipeline.merge import Merge, Part
 from core.pipeline.staged import block_chunks, check_ingested, staged_table
 from core.space.canaries import Canaries
@@ -35,6 +36,7 @@ def count_words(staging: Staging, state: State, analyzer: Analyzer) -> State:
             pieces = block_chunks(staging, block)
             postings = count(analyzer, (f"{piece.context}\n{piece.text}" for piece in pieces))
             state = staging.put(state, block, "lexical", postings)
+            give_back()
     return state
 
 
