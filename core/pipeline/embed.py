@@ -14,13 +14,13 @@ from core.config import open_encoder
 from core.embeddings import Embeddings, prune_embeddings
 from core.encoders import Encoder, Model
 from core.errors import BackendError, SpaceMismatchError
+from core.heap import give_back
 from core.index import fs
 from core.index.columns import Column, Table
 from core.index.reader import Index, open_published
 from core.index.staging import Batch, Staging
 from core.index.state import Block, State
 from core.index.writer import writing
-from core.memory import give_back
 from core.pipeline.known import HASH, KnownVectors, hash_texts
 from core.pipeline.spaces import index_encoder, read_space, staged_space
 from core.pipeline.staged import block_chunks, check_ingested

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from core.heap import give_back
 from core.index import fs
 from core.index.columns import write_columns
 from core.index.reader import SegmentReader
@@ -17,7 +18,6 @@ from core.index.state import State
 from core.lexical import Analyzer
 from core.lexical.merge import Spool
 from core.lexical.postings import count
-from core.memory import give_back
 from core.pipeline.merge import Merge, Part
 from core.pipeline.staged import block_chunks, check_ingested, staged_table
 from core.space.canaries import Canaries
