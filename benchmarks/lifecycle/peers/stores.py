@@ -21,6 +21,7 @@ State = dict[str, Any]  # documents: text by id; answers: for each of the ten qu
 
 class Store(Protocol):
     packages: tuple[str, ...]
+    lag: float  # how far scores of words may be off until the index of words has caught up with the documents
 
     def load(self) -> None:
         """Import the libraries, open nothing."""
@@ -71,7 +72,7 @@ def change(n: int) -> tuple[list[tuple[str, str, list[float]]], list[str]]:
 class Chroma:
     """chromadb's PersistentClient. It has no transaction over two calls: documents are written, then others deleted."""
 
-    packages = ("chromadb",)
+    packages, lag = ("chromadb",), 1e-3
     # the graph is written after 50 changes instead of 1,000, so that 300 documents are kept as 300,000 would be
     hnsw: ClassVar = {
         "space": "cosine",
@@ -125,7 +126,7 @@ class Lance:
     One merge changes, adds and deletes as one version of the table; then `optimize` takes the new rows into the indexes.
     """
 
-    packages = ("lancedb", "pyarrow")
+    packages, lag = ("lancedb", "pyarrow"), float("inf")
 
     def load(self) -> None:
         global lancedb
@@ -171,7 +172,7 @@ class Lance:
 class Files:
     """An hnswlib graph, a bm25s index, vectors.npy and documents.json, each written in its place by a careful script."""
 
-    packages = ("hnswlib", "bm25s", "numpy")
+    packages, lag = ("hnswlib", "bm25s", "numpy"), 1e-3
 
     def load(self) -> None:
         global bm25s, hnswlib

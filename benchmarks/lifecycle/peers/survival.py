@@ -8,7 +8,7 @@ a fresh one reads everything. The classes:
 
 ok          the state before or after the update (damages: the state before)
 between     exactly the state between two of the library's calls that make up one update, or one that only scores words
-            differently from that, from an index that has not caught up: no transaction over the whole update
+            differently, from an index that has not caught up (lancedb): no transaction over the whole update
 refused     damages: an error and no answer
 unreadable  an error, though nothing but the writer was disturbed
 wrong       other documents or answers than any of these states has, and no error
@@ -32,6 +32,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -41,7 +42,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from stores import STORES, State, Store
+from stores import QUERIES, STORES, WORD_QUERIES, State, Store
 
 FORK = get_context("fork")
 TRIALS = {"kills": 1000, "damages": 1000, "disk full": 200, "races": 200, "reader checks": 600}
@@ -98,25 +99,25 @@ class Child:
         return outcome
 
 
-def same(one: State, other: State, scores: float = 1e-3) -> bool:
-    """Whether documents are equal, and so are the answers: ids in their order, scores within a thousandth."""
+def same(one: State, other: State, words: float = 1e-3) -> bool:
+    """Whether documents are equal, and so are the answers: ids in their order, scores to a thousandth (to words: as said)."""
     if one["documents"] != other["documents"]:
         return False
-    pairs = zip(one["answers"], other["answers"], strict=True)
+    pairs = zip([1e-3] * len(QUERIES) + [words] * len(WORD_QUERIES), one["answers"], other["answers"], strict=True)
     return all(
         len(mine) == len(others)
-        and all(a[0] == b[0] and abs(a[1] - b[1]) <= scores for a, b in zip(mine, others, strict=True))
-        for mine, others in pairs
+        and all(a[0] == b[0] and abs(a[1] - b[1]) <= most for a, b in zip(mine, others, strict=True))
+        for most, mine, others in pairs
     )
 
 
-def classify(outcome: Outcome, wanted: list[State], between: list[State], error: str = "unreadable") -> str:
+def classify(outcome: Outcome, wanted: list[State], between: list[State], lag: float, error: str = "unreadable") -> str:
     kind, value = outcome
     if kind != "done":
         return error if kind == "error" else kind
     if any(same(value, state) for state in wanted):
         return "ok"
-    if any(same(value, state, math.inf) for state in between):
+    if any(same(value, state, lag) for state in between):
         return "between"
     certain = set.intersection(*(set(state["documents"]) for state in wanted))
     return "lost" if certain - set(value["documents"]) else "wrong"
@@ -239,13 +240,13 @@ class Trials:
                 child = self.updating(folder, (1, ALL))
                 time.sleep(self.draw.uniform(0, self.seconds))
                 child.kill()
-                yield classify(self.read(folder), [self.one[0], self.one[-1]], self.one)
+                yield classify(self.read(folder), [self.one[0], self.one[-1]], self.one, self.store.lag)
 
     def damages(self, count: int) -> Iterator[str]:
         for _ in range(count):
             with self.copy() as folder:
                 damage(folder, self.draw)
-                yield classify(self.read(folder), self.one[:1], [], "refused")
+                yield classify(self.read(folder), self.one[:1], [], 0, "refused")
 
     def disk_full(self, count: int) -> Iterator[str]:
         """Half with a limit of a file's size, half on a small disk of its own where one may be mounted."""
@@ -265,7 +266,11 @@ class Trials:
                 read = self.read(folder)
                 new = read[0] == "done" and same(read[1], self.one[-1])
                 unreported = writer[0] == "done" and not new
-                yield "unreported" if unreported else classify(read, [self.one[0], self.one[-1]], self.one)
+                yield (
+                    "unreported"
+                    if unreported
+                    else classify(read, [self.one[0], self.one[-1]], self.one, self.store.lag)
+                )
 
     def races(self, count: int) -> Iterator[str]:
         full = self.calls
@@ -275,9 +280,12 @@ class Trials:
                 starts = [(1, start), (2, start + self.draw.uniform(0, self.seconds))]
                 writers = [self.updating(folder, (n, ALL), at=at) for n, at in starts]
                 done = [self.report("writer", writer.last())[0] == "done" for writer in writers]
-                ends = [[full] if said else [0, full] for said in done]
-                wanted = [self.two[a, b] for a in ends[0] for b in ends[1]]
-                yield classify(self.read(folder), wanted, list(self.two.values()))
+                # a writer that said it was done has to be there whole, whatever became of the other one
+                wanted, seen = (
+                    [self.two[a, b] for a in (made, [full])[done[0]] for b in (made, [full])[done[1]]]
+                    for made in ([0, full], range(full + 1))
+                )
+                yield classify(self.read(folder), wanted, seen, self.store.lag)
 
     def reader_checks(self, count: int) -> Iterator[str]:
         ends = self.row[:: self.calls + 1] + self.row[-1:]
@@ -297,7 +305,7 @@ class Trials:
                 while count > 0 and not writer.pipe.poll():
                     kind, value = reader.next()
                     outcome = value if kind == "done" else (kind, value)
-                    yield classify(self.report("reader", outcome), ends, self.row)
+                    yield classify(self.report("reader", outcome), ends, self.row, self.store.lag)
                     count -= 1
                     if kind != "done":
                         break
@@ -327,6 +335,7 @@ def sizes(folder: Path) -> list[int]:
 
 def survive(name: str, seed: int, share: float) -> dict[str, Any]:
     """All trials of one store."""
+    warnings.filterwarnings("ignore", "lancedb fork support is experimental")
     with tempfile.TemporaryDirectory() as scratch:
         trials = Trials(STORES[name], seed, Path(scratch))
         healthy = trials.prepare()
