@@ -85,9 +85,9 @@ def damaged(scene: Scene, folder: Path, name: str, how: str, rng: random.Random)
     whole = Path(shutil.copytree(root, folder / "whole"))
     changed = [path.relative_to(root) for path in DAMAGES[how](root / name, rng, root)]
     is_whole = all(_content(root / path) == _content(whole / path) for path in changed)
-    with scene.settings():
-        right = _asked(scene, scene.root)
-        found = value_of(ended(lambda: _asked(scene, root)))
+    if "answers" not in scene.kept:
+        scene.kept["answers"] = value_of(ended(lambda: _asked(scene, scene.root)))
+    right, found = scene.kept["answers"], value_of(ended(lambda: _asked(scene, root)))
     wrong = [key for key, answer in found.items() if answer != "refused" and answer != right[key]]
     must(not wrong, "wrong answers", f"{how} of {name}: {wrong}")
     refused = "refused" in found.values()
@@ -95,8 +95,9 @@ def damaged(scene: Scene, folder: Path, name: str, how: str, rng: random.Random)
     must(reported or not refused, "check", f"{how} of {name} is refused by a search and found whole by check")
     named = any(path.as_posix() in _named(scene) for path in changed)
     must(reported or is_whole or not named, "check", f"{how} of {name} is found whole by check")
-    if _build_upon(scene, root) == "refused":
-        for path in changed:
+    is_refused = _build_upon(scene, root) == "refused"
+    for path in changed:
+        if is_refused or (root / path).exists():  # what the build left behind and removed stays so
             _put_back(root / path, whole / path)
     survived(root, scene)
     return "refused" if refused else "the same answers"
@@ -128,12 +129,13 @@ def _asked(scene: Scene, root: Path) -> dict[str, Any]:
 
     asked = {f"{mode}: {text}": query(text, mode) for mode in MODES for text in QUERIES}
     answers = {}
-    for key, use in {"documents": documents, **asked}.items():
-        try:
-            answers[key] = reading(root, use)
-        except SamespaceError as error:
-            must(bool(error.fix and error.path), "crash", f"an error that does not say where or what to do: {error!r}")
-            answers[key] = "refused"
+    with scene.settings():
+        for key, use in {"documents": documents, **asked}.items():
+            try:
+                answers[key] = reading(root, use)
+            except SamespaceError as error:
+                must(bool(error.fix and error.path), "crash", f"an error without a path or a way out: {error!r}")
+                answers[key] = "refused"
     return answers
 
 

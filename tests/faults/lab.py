@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -180,9 +180,3 @@ def must(held: bool, column: str, message: str) -> None:
     if not held:
         raise Fault(column, message)
 
-
-def length(scene: Scene, what: str, count: Callable[[], int]) -> int:
-    """How many steps or calls a build of the scene takes, counted once."""
-    if what not in scene.kept:
-        scene.kept[what] = count()
-    return int(scene.kept[what])

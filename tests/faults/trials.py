@@ -18,7 +18,7 @@ from typing import Any
 
 from children import MOMENTS, Child, at_step, command_line, ended, kill_myself, value_of
 from disk import DATA, NAMES, Disk, record
-from lab import Scene, length, must, survived
+from lab import Scene, must, survived
 
 from core.errors import ExitCode, LockedError, SamespaceError
 
@@ -27,20 +27,22 @@ Trial = Callable[[random.Random, Scene, Path], str]
 # Killed
 
 
-def moments(scene: Scene, kind: str, folder: Path) -> int:
-    """How many of them a build of the scene has: counted once, in a child."""
-
-    def count() -> int:
+def moments(scene: Scene, kind: str, folder: Path) -> list[str]:
+    """The names of all steps or calls of a build of the scene: counted once, in a child."""
+    if kind not in scene.kept:
         root = scene.copied(folder / "counted")
 
-        def work() -> int:
+        def work() -> list[str]:
             with MOMENTS[kind](-1, kill_myself) as found:
                 scene.build(root)
-            return len(found)
+            return list(found)
 
-        return int(value_of(ended(work)))
+        scene.kept[kind] = value_of(ended(work))
+    return scene.kept[kind]  # type: ignore[no-any-return]
 
-    return length(scene, kind, count)
+
+def any_moment(rng: random.Random, scene: Scene, kind: str, folder: Path) -> int:
+    return rng.randrange(len(moments(scene, kind, folder)))
 
 
 def killed_at(scene: Scene, folder: Path, kind: str, number: int) -> str:
@@ -58,25 +60,22 @@ def killed_at(scene: Scene, folder: Path, kind: str, number: int) -> str:
 
 
 def killed_at_a_step(rng: random.Random, scene: Scene, folder: Path) -> str:
-    return killed_at(scene, folder, "step", rng.randrange(moments(scene, "step", folder)))
+    return killed_at(scene, folder, "step", any_moment(rng, scene, "step", folder))
 
 
 def killed_at_a_call(rng: random.Random, scene: Scene, folder: Path) -> str:
-    return killed_at(scene, folder, "call", rng.randrange(moments(scene, "call", folder)))
+    return killed_at(scene, folder, "call", any_moment(rng, scene, "call", folder))
 
 
 def killed_by_the_clock(rng: random.Random, scene: Scene, folder: Path) -> str:
     """kill -9 whenever that is: what must hold holds at every moment."""
-
-    def took() -> int:
+    if "seconds" not in scene.kept:
         root, start = scene.copied(folder / "timed"), time.perf_counter()
         value_of(ended(lambda: scene.build(root)))
-        return int(1e6 * (time.perf_counter() - start))
-
-    most = length(scene, "microseconds", took)
+        scene.kept["seconds"] = time.perf_counter() - start
     root = scene.copied(folder)
     child = Child(lambda: scene.build(root))
-    if not child.is_ended(rng.uniform(0, most) / 1e6):
+    if not child.is_ended(rng.uniform(0, scene.kept["seconds"])):
         child.kill()
     end = child.wait()
     if end.signal != signal.SIGKILL:
@@ -88,7 +87,7 @@ def killed_again_and_again(rng: random.Random, scene: Scene, folder: Path) -> st
     """One after another on the same index, with no whole build between them."""
     root, kind = scene.copied(folder), rng.choice(list(MOMENTS))
     for _ in range(4):
-        number = rng.randrange(moments(scene, kind, folder))
+        number = any_moment(rng, scene, kind, folder)
 
         def work(number: int = number) -> None:
             with MOMENTS[kind](number, kill_myself):
@@ -119,7 +118,7 @@ def stopped_at(scene: Scene, folder: Path, kind: str, number: int, by: signal.Si
 def stopped(rng: random.Random, scene: Scene, folder: Path) -> str:
     kind = rng.choice(list(MOMENTS))
     by = rng.choice((signal.SIGTERM, signal.SIGINT))
-    return stopped_at(scene, folder, kind, rng.randrange(moments(scene, kind, folder)), by)
+    return stopped_at(scene, folder, kind, any_moment(rng, scene, kind, folder), by)
 
 
 # Refused by the system
@@ -149,11 +148,11 @@ def refused_at(scene: Scene, folder: Path, kind: str, number: int, code: int) ->
 
 
 def refused_at_a_step(rng: random.Random, scene: Scene, folder: Path) -> str:
-    return refused_at(scene, folder, "step", rng.randrange(moments(scene, "step", folder)), rng.choice(ERRORS))
+    return refused_at(scene, folder, "step", any_moment(rng, scene, "step", folder), rng.choice(ERRORS))
 
 
 def refused_at_a_call(rng: random.Random, scene: Scene, folder: Path) -> str:
-    return refused_at(scene, folder, "call", rng.randrange(moments(scene, "call", folder)), rng.choice(ERRORS))
+    return refused_at(scene, folder, "call", any_moment(rng, scene, "call", folder), rng.choice(ERRORS))
 
 
 def full_at(scene: Scene, folder: Path, size: int, kind: int = resource.RLIMIT_FSIZE) -> str:
@@ -269,7 +268,7 @@ def overtaken_at(scene: Scene, folder: Path, number: int) -> str:
 
 
 def overtaken(rng: random.Random, scene: Scene, folder: Path) -> str:
-    return overtaken_at(scene, folder, rng.randrange(moments(scene, "step", folder)))
+    return overtaken_at(scene, folder, any_moment(rng, scene, "step", folder))
 
 
 def _build_or_locked(scene: Scene, root: Path) -> str:
