@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from cli.commands import Commands
-from cli.render import emit_json, note, visible
+from cli.render import be_quiet, complain, emit_json, visible
 from core.errors import ExitCode, SamespaceError, UsageError, from_os_error
 
 _Mistyped: Any = typer.BadParameter.__base__  # Typer's own Click has no public name for its UsageError
@@ -34,6 +34,7 @@ class Boundary(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         typed = [*ctx._protected_args, *ctx.args]
+        be_quiet(False)  # as it was left by the command before, in one process
         before = signal.signal(signal.SIGTERM, _terminate)
         try:
             result = super().invoke(ctx)
@@ -45,7 +46,7 @@ class Boundary(TyperGroup):
             raise typer.Exit(int(error.exit_code)) from None
         except _Mistyped as error:
             if error.ctx is not None:
-                note(error.ctx.get_usage())
+                complain(error.ctx.get_usage())
             # An option that is not known ends the parsing before --json is read.
             ctx.obj = {"json": "--json" in typed or bool((ctx.obj or {}).get("json"))}
             command = error.ctx.command_path if error.ctx is not None else "samespace"
@@ -85,9 +86,9 @@ def _silence_stdout() -> None:
 def _show(error: SamespaceError, ctx: Any) -> None:
     """The error on stderr for people; with --json also as the one object on stdout."""
     where = f"{visible(error.path)}: " if error.path else ""
-    note(f"samespace: {where}{visible(error.message)}")
+    complain(f"samespace: {where}{visible(error.message)}")
     if error.fix:
-        note(f"  → {visible(error.fix)}")
+        complain(f"  → {visible(error.fix)}")
     if (ctx.obj or {}).get("json"):
         try:
             emit_json("error", error.to_json())

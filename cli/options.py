@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperOption
+
+from cli.render import be_quiet
 
 
 def _remember(ctx: typer.Context, value: bool) -> bool:
@@ -18,7 +21,37 @@ def _remember(ctx: typer.Context, value: bool) -> bool:
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout.", callback=_remember, is_eager=True)
 ]
+
+
+def _quiet(value: bool) -> bool:
+    be_quiet(value)
+    return value
+
+
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        help="Say nothing but errors and files that failed; --json still prints its object.",
+        callback=_quiet,
+        is_eager=True,
+    ),
+]
+Wait = Annotated[
+    float,
+    typer.Option(
+        "--wait",
+        metavar="SECONDS",
+        help="Wait so long for another writer to finish.",
+        min=0.0,
+        show_default=False,
+    ),
+]
 IndexPath = Annotated[Path, typer.Argument(metavar="INDEX", help="The index directory.", show_default=False)]
+GenerationWord = Annotated[
+    str, typer.Argument(metavar="GEN", help="A generation: its number, or current.", show_default=False)
+]
 To = Annotated[Path, typer.Option("--to", metavar="INDEX", help="The index directory; made when it is not there.")]
 Sources = Annotated[
     list[str] | None,
@@ -58,6 +91,25 @@ Alpha = Annotated[
     float | None,
     typer.Option("--alpha", help="Weight of the vectors, 0 to 1; given, the fusion is `weighted`.", show_default="0.7"),
 ]
+
+
+def add_no_wait(command: Any) -> None:
+    """Give a command that has `--wait` its default by name, `--no-wait`: of the two, the later one counts."""
+
+    def forget(ctx: Any, option: Any, asked: bool) -> None:
+        if asked:
+            ctx.params["wait"] = 0.0
+
+    names = [option.name for option in command.params]
+    if "wait" in names:
+        no_wait = TyperOption(
+            param_decls=["--no-wait"],
+            is_flag=True,
+            expose_value=False,
+            callback=forget,
+            help="Do not wait for another writer: exit 11 at once.",
+        )
+        command.params.insert(names.index("wait") + 1, no_wait)
 
 
 def unknown_language(texts: Iterable[str], model: str, languages: Sequence[str]) -> str:

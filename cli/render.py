@@ -34,13 +34,33 @@ def one_line(text: str) -> str:
     return visible(" ".join(text.split()))
 
 
+_quiet = False  # --quiet of the command that runs
+
+
+def be_quiet(asked: bool) -> None:
+    """From now on `say` and `note` say nothing, or everything again. `complain` and `emit_json` always do."""
+    global _quiet
+    _quiet = asked
+
+
+def is_quiet() -> bool:
+    return _quiet
+
+
 def say(line: str = "") -> None:
     """One line of result, on stdout. What a terminal would obey is made visible; a caller does it first where lines count."""
-    typer.echo(visible(line, keep="\n"))
+    if not _quiet:
+        typer.echo(visible(line, keep="\n"))
 
 
 def note(line: str) -> None:
     """One line for people, on stderr, made visible like `say`."""
+    if not _quiet:
+        complain(line)
+
+
+def complain(line: str) -> None:
+    """What went wrong, on stderr: a line that --quiet does not hold back."""
     typer.echo(visible(line, keep="\n"), err=True)
 
 
@@ -83,6 +103,14 @@ def typed(path: object) -> str:
 
 def number(value: float) -> str:
     return f"{value:.4f}"
+
+
+def duration(seconds: float) -> str:
+    """In words, to the two largest units: `2 h 5 min`."""
+    if seconds < 60:
+        return f"{max(round(seconds), 1)} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def terminal_width(default: int = 100) -> int:

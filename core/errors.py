@@ -49,7 +49,7 @@ class ExitCode(IntEnum):
 
 _MEANINGS = {
     ExitCode.DONE: "done",
-    ExitCode.NO: "asked, and the answer is no (`--strict`, and a file could not be read)",
+    ExitCode.NO: "asked, and the answer is no (`--strict`: a file could not be read; `--changed`: nothing changed)",
     ExitCode.USAGE: "usage: the request does not fit",
     ExitCode.NO_INDEX: "no index there, or nothing published in it yet",
     ExitCode.LOCKED: "another process is writing to the index",

@@ -9,6 +9,8 @@ from typing import Any
 import typer
 from typer.main import get_command
 
+from cli.options import add_no_wait
+
 COMMANDS = (
     "build",
     "search",
@@ -21,8 +23,14 @@ COMMANDS = (
     "eval",
     "similar",
     "info",
+    "stats",
+    "history",
+    "diff",
     "check",
+    "gc",
+    "rollback",
     "models",
+    "cache",
 )
 
 
@@ -62,4 +70,5 @@ def _make(name: str) -> Any:
         app.command(name)(getattr(module, word))
     command = get_command(app)
     command.name = name
+    add_no_wait(command)
     return command

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from cli.commands.ingest import outcome_json, outcome_rows, show_troubles, strict_exit
-from cli.options import Ann, Chunker, Json, NewModel, Overlap, Size, SourceName, Sources, Strict, To, Yes
+from cli.options import Ann, Chunker, Json, NewModel, Overlap, Quiet, Size, SourceName, Sources, Strict, To, Wait, Yes
 from cli.progress import progress
-from cli.render import emit_json, fields, note, typed
+from cli.render import complain, duration, emit_json, fields, note, typed
+from core.errors import ExitCode, SamespaceError, UsageError
 
 if TYPE_CHECKING:
     from core.pipeline.build import BuildReport
@@ -24,42 +29,114 @@ def build(
     size: Size = None,
     overlap: Overlap = None,
     ann: Ann = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done and how long it would take; do nothing.")
+    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on: build again whenever a source changes.")] = False,
+    keep: Annotated[
+        int | None,
+        typer.Option("--keep", metavar="N", help="Afterwards keep the newest N generations only.", min=1),
+    ] = None,
+    changed: Annotated[bool, typer.Option("--changed", help="Exit 1 when nothing changed.")] = False,
     strict: Strict = False,
+    wait: Wait = 0.0,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Read, chunk, embed and index: the four stages at once. Run again, it does only what changed.
 
     Example: samespace build sample_corpus --to sample.index
+
+    At night, from cron: samespace build --to my.index --quiet --json --wait 600 --keep 7
     """
+    stages: dict[str, Any] = {
+        "model": model,
+        "name": name,
+        "yes": yes,
+        "chunker": chunker,
+        "size": size,
+        "overlap": overlap,
+    }
+    if dry_run:
+        if watch:
+            raise UsageError("--dry-run does nothing, so there is nothing to --watch", fix="leave one of them out")
+        _dry_run(to, sources or (), json, quiet, stages)
+        return
+    report = _build(to, sources or (), keep, wait, {**stages, "ann": ann})
+    _tell(report, to, json, quiet)
+    if watch:
+        _watch(to, keep, wait, json, quiet)
+    strict_exit(report.ingest, strict)
+    if changed and not report.index.published:
+        raise typer.Exit(int(ExitCode.NO))
+
+
+def _build(to: Path, sources: Sequence[str], keep: int | None, wait: float, options: dict[str, Any]) -> BuildReport:
+    from core.index.collect import collect
     from core.pipeline.build import build as build_index
 
     with progress() as bar:
-        report = build_index(
-            to,
-            sources or (),
-            model=model,
-            name=name,
-            yes=yes,
-            chunker=chunker,
-            size=size,
-            overlap=overlap,
-            ann=ann,
-            progress=bar,
-        )
+        report = build_index(to, sources, wait=wait, progress=bar, **options)
+        if keep is not None:
+            collect(to, keep, wait=wait)
+    return report
+
+
+def _tell(report: BuildReport, to: Path, json: bool, quiet: bool) -> None:
     if json:
-        emit_json("build", {"index": str(to), **_json(report)})
+        emit_json("build", {"index": str(to), **_json(report, quiet)})
     else:
         _show(report, to)
-    strict_exit(report.ingest, strict)
 
 
-def _json(report: BuildReport) -> dict[str, Any]:
+def _watch(to: Path, keep: int | None, wait: float, json: bool, quiet: bool) -> None:
+    """Build again after every change, until Ctrl-C. What fails then may be mended by the next change, so it is only said."""
+    from core.pipeline.watch import changes
+
+    note("watching the sources; Ctrl-C ends it")
+    waiting = True
+    try:
+        for _ in changes(to):
+            waiting = False
+            try:
+                report = _build(to, (), keep, wait, {})
+                if report.index.published:
+                    _tell(report, to, json, quiet)
+            except SamespaceError as error:
+                complain(f"{time.strftime('%H:%M:%S')} {error.message}" + (f"\n  → {error.fix}" if error.fix else ""))
+            waiting = True
+    except KeyboardInterrupt:
+        if not waiting:
+            raise
+
+
+def _dry_run(to: Path, sources: Sequence[str], json: bool, quiet: bool, options: dict[str, Any]) -> None:
+    from core.pipeline.dry_run import dry_run
+
+    with progress() as bar:
+        found = dry_run(to, sources, progress=bar, **options)
+    if json:
+        what = {"chunks": found.chunks, "to_embed": found.embedded, "cached": found.cached, "seconds": found.seconds}
+        emit_json("build", {"index": str(to), "dry_run": True, **outcome_json(found.ingest, quiet), **what})
+        return
+    rows = outcome_rows(found.ingest)
+    if found.chunks:
+        rows.append(("chunk", f"{found.chunks:,} chunks"))
+        time = f", about {duration(found.seconds)}" if found.sampled else ""
+        rows.append(("embed", f"{found.embedded:,} texts{time}; {found.cached:,} from the cache"))
+    fields(rows)
+    show_troubles(found.ingest)
+    note("nothing was changed (--dry-run)")
+
+
+def _json(report: BuildReport, quiet: bool) -> dict[str, Any]:
     chunked, embedded, indexed = report.chunk, report.embed, report.index
     return {
-        **outcome_json(report.ingest),
+        **outcome_json(report.ingest, quiet),
         "chunks": chunked.chunks if chunked else 0,
         "embedded": embedded.embedded if embedded else 0,
         "reused": embedded.reused if embedded else 0,
+        "cached": embedded.cached if embedded else 0,
         "truncated": embedded.truncated if embedded else 0,
         "runtime": embedded.runtime if embedded else "",
         "padding": embedded.padding if embedded else 0.0,
@@ -78,8 +155,9 @@ def _show(report: BuildReport, to: Path) -> None:
             ("chunk", f"{chunked.chunks:,} chunks of {chunked.documents:,} documents ({chunked.settings.text})")
         )
     if embedded:
+        cached = f", {embedded.cached:,} of them from the cache" if embedded.cached else ""
         by = f" by {embedded.runtime}" if embedded.embedded else ""
-        rows.append(("embed", f"{embedded.embedded:,} texts embedded{by}, {embedded.reused:,} known already"))
+        rows.append(("embed", f"{embedded.embedded:,} texts embedded{by}, {embedded.reused:,} known already{cached}"))
     word = "published" if indexed.published else "nothing changed:"
     rows.append(("index", f"{word} generation {indexed.generation}, {indexed.documents:,} documents"))
     for name, share in indexed.recall.items():

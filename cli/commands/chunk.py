@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from cli.options import Chunker, IndexPath, Json, Overlap, Size
+from cli.options import Chunker, IndexPath, Json, Overlap, Quiet, Size, Wait
 from cli.progress import progress
 from cli.render import emit_json, fields, note, typed
 
 
 def chunk(
-    index: IndexPath, chunker: Chunker = None, size: Size = None, overlap: Overlap = None, json: Json = False
+    index: IndexPath,
+    chunker: Chunker = None,
+    size: Size = None,
+    overlap: Overlap = None,
+    wait: Wait = 0.0,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
     """Cut the staged documents into chunks; sizes in tokens of the index's model.
 
@@ -17,7 +23,7 @@ def chunk(
     from core.pipeline.chunk import chunk as chunk_documents
 
     with progress() as bar:
-        report = chunk_documents(index, chunker=chunker, size=size, overlap=overlap, progress=bar)
+        report = chunk_documents(index, chunker=chunker, size=size, overlap=overlap, wait=wait, progress=bar)
     if json:
         emit_json(
             "chunk",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from cli.options import IndexPath, Json, OtherModel
+from cli.options import IndexPath, Json, OtherModel, Quiet, Wait
 from cli.progress import progress
 from cli.render import emit_json, fields, note, typed
 
 
-def embed(index: IndexPath, model: OtherModel = None, json: Json = False) -> None:
+def embed(
+    index: IndexPath, model: OtherModel = None, wait: Wait = 0.0, quiet: Quiet = False, json: Json = False
+) -> None:
     """Embed the staged chunks that have no vector yet. Stopped, it goes on where it was.
 
     Before a vector is written the model must lie in the index's space: canaries are embedded and compared (exit 13).
@@ -17,7 +19,7 @@ def embed(index: IndexPath, model: OtherModel = None, json: Json = False) -> Non
     from core.pipeline.embed import embed as embed_chunks
 
     with progress() as bar:
-        report = embed_chunks(index, model=model, progress=bar)
+        report = embed_chunks(index, model=model, wait=wait, progress=bar)
     if json:
         emit_json(
             "embed",
@@ -26,6 +28,7 @@ def embed(index: IndexPath, model: OtherModel = None, json: Json = False) -> Non
                 "chunks": report.chunks,
                 "embedded": report.embedded,
                 "reused": report.reused,
+                "cached": report.cached,
                 "truncated": report.truncated,
                 "space": report.space,
                 "runtime": report.runtime,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import Ann, IndexPath, Json
+from cli.options import Ann, IndexPath, Json, Quiet, Wait
 from cli.progress import progress
 from cli.render import emit_json, fields, note, typed
 
@@ -22,6 +22,8 @@ def index(
             show_default=False,
         ),
     ] = None,
+    wait: Wait = 0.0,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Publish what is staged as a new generation: all of it at once, or nothing.
@@ -31,7 +33,7 @@ def index(
     from core.pipeline.index import index as publish_index
 
     with progress() as bar:
-        report = publish_index(index, ann=ann, self_contained=self_contained, progress=bar)
+        report = publish_index(index, ann=ann, self_contained=self_contained, wait=wait, progress=bar)
     if json:
         emit_json(
             "index",

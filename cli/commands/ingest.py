@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from cli.options import Json, NewModel, SourceName, Sources, Strict, To, Yes
+from cli.options import Json, NewModel, Quiet, SourceName, Sources, Strict, To, Wait, Yes
 from cli.progress import progress
-from cli.render import emit_json, fields, note, typed, visible
+from cli.render import complain, emit_json, fields, note, typed, visible
 from core.errors import AnswerIsNo
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ def ingest(
     name: SourceName = None,
     yes: Yes = False,
     strict: Strict = False,
+    wait: Wait = 0.0,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Read files and folders (.txt .md .html .pdf .docx, corpus.jsonl) and stage what is new, changed or gone.
@@ -30,9 +32,9 @@ def ingest(
     from core.pipeline.ingest import ingest as ingest_sources
 
     with progress() as bar:
-        report = ingest_sources(to, sources or (), model=model, name=name, yes=yes, progress=bar)
+        report = ingest_sources(to, sources or (), model=model, name=name, yes=yes, wait=wait, progress=bar)
     if json:
-        emit_json("ingest", {"index": str(to), **outcome_json(report)})
+        emit_json("ingest", {"index": str(to), **outcome_json(report, quiet)})
     else:
         fields(outcome_rows(report))
         show_troubles(report)
@@ -46,11 +48,13 @@ def ingest(
     strict_exit(report, strict)
 
 
-def outcome_json(report: IngestReport) -> dict[str, Any]:
+def outcome_json(report: IngestReport, quiet: bool = False) -> dict[str, Any]:
+    """With `quiet` only the files that failed are listed: the line of a night over many files stays short."""
+    files = [o for o in report.outcomes if not quiet or o.status == "failed"]
     return {
         "model": report.model.name,
         "counts": report.counts,
-        "files": [{"path": o.path, "status": o.status, "reason": o.reason} for o in report.outcomes],
+        "files": [{"path": o.path, "status": o.status, "reason": o.reason} for o in files],
         "notes": list(report.notes),
     }
 
@@ -66,7 +70,7 @@ def show_troubles(report: IngestReport) -> None:
         note(visible(line))
     for outcome in report.outcomes:
         if outcome.status == "failed":
-            note(f"failed: {visible(outcome.path)}: {visible(outcome.reason)}")
+            complain(f"failed: {visible(outcome.path)}: {visible(outcome.reason)}")
     skipped = Counter(o.reason for o in report.outcomes if o.status == "skipped")
     for reason, count in skipped.most_common(10):
         note(f"skipped: {count:,} × {visible(reason)}")

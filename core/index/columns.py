@@ -8,8 +8,10 @@ Layout: https://github.com/huggingface/safetensors#format (the `safetensors` pac
 from __future__ import annotations
 
 import json
+import math
 import mmap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,20 @@ class Strings(Sequence[str]):
             raise IndexError(row)
         return self.raw(row).decode("utf-8", "replace")
 
+    def sizes(self) -> NDArray[np.int64]:
+        """The bytes of each string."""
+        return np.diff(self._ends, prepend=0)
+
+    def joined(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The bytes of these rows, one after the other; rows that follow one another are taken in one piece."""
+        if not len(rows):
+            return np.zeros(0, dtype=np.uint8)
+        first = np.flatnonzero(np.diff(rows, prepend=rows[0] - 2) != 1)
+        last = np.append(first[1:], len(rows)) - 1
+        starts = np.where(rows[first] > 0, self._ends[rows[first] - 1], 0)
+        pieces = zip(starts, self._ends[rows[last]], strict=True)
+        return np.concatenate([self._utf8[start:end] for start, end in pieces])
+
     def find(self, text: str) -> int:
         """The row of `text` in a sorted column (by bytes), or -1."""
         wanted = text.encode("utf-8", "replace")
@@ -63,7 +79,20 @@ class Strings(Sequence[str]):
         return low if low < len(self) and self.raw(low) == wanted else -1
 
 
-Column = NDArray[Any] | Sequence[str]
+@dataclass(frozen=True, slots=True)
+class Lazy:
+    """An array that is made while it is written, so that it need not fit into memory: its parts, along the first axis."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    parts: Callable[[], Iterable[NDArray[Any]]]
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+
+Column = NDArray[Any] | Sequence[str] | Lazy
 
 
 def write_columns(columns: Mapping[str, Column], meta: Mapping[str, str] | None = None) -> Iterator[bytes | memoryview]:
@@ -71,22 +100,22 @@ def write_columns(columns: Mapping[str, Column], meta: Mapping[str, str] | None 
 
     Arrays are stored little-endian as they are; lone surrogates in strings are replaced.
     """
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, NDArray[Any] | Lazy] = {}
     for name, column in columns.items():
-        if isinstance(column, np.ndarray):
+        if isinstance(column, Lazy):
+            arrays[name] = column
+        elif isinstance(column, np.ndarray):
             arrays[name] = np.ascontiguousarray(column, dtype=column.dtype.newbyteorder("<"))
-            continue
-        encoded = [text.encode("utf-8", "replace") for text in column]
-        arrays[f"{name}.utf8"] = np.frombuffer(b"".join(encoded), dtype=np.uint8)
-        arrays[f"{name}.ends"] = np.cumsum([len(part) for part in encoded], dtype=np.int64)
+        else:
+            arrays.update(_string_arrays(name, column))
     # Larger items first keeps every array aligned to its own item size without holes, which the layout forbids.
-    order = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
+    order = sorted(arrays, key=lambda name: (-np.dtype(arrays[name].dtype).itemsize, name))
     header: dict[str, Any] = {"__metadata__": dict(sorted((meta or {}).items()))}
     offset = 0
     for name in order:
         array = arrays[name]
         header[name] = {
-            "dtype": _CODES[array.dtype.str],
+            "dtype": _CODES[np.dtype(array.dtype).str],
             "shape": list(array.shape),
             "data_offsets": [offset, offset + array.nbytes],
         }
@@ -95,7 +124,27 @@ def write_columns(columns: Mapping[str, Column], meta: Mapping[str, str] | None 
     text += b" " * (-(len(text) + 8) % _ALIGN)
     yield len(text).to_bytes(8, "little") + text
     for name in order:
-        yield memoryview(arrays[name].reshape(-1).view(np.uint8).data)
+        yield from _bytes_of(arrays[name])
+
+
+def _string_arrays(name: str, texts: Sequence[str]) -> dict[str, NDArray[Any]]:
+    encoded = [text.encode("utf-8", "replace") for text in texts]
+    ends = np.cumsum([len(part) for part in encoded], dtype=np.int64)
+    return {f"{name}.utf8": np.frombuffer(b"".join(encoded), dtype=np.uint8), f"{name}.ends": ends}
+
+
+def _bytes_of(array: NDArray[Any] | Lazy) -> Iterator[memoryview]:
+    """Raises ValueError when a lazy array is not what it said it would be."""
+    if not isinstance(array, Lazy):
+        yield memoryview(array.reshape(-1).view(np.uint8).data)
+        return
+    size = 0
+    for part in array.parts():
+        data = np.ascontiguousarray(part, dtype=array.dtype).reshape(-1).view(np.uint8)
+        size += len(data)
+        yield memoryview(data.data)
+    if size != array.nbytes:
+        raise ValueError(f"a column of {array.nbytes} bytes came out with {size}")
 
 
 class Table:

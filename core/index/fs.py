@@ -15,6 +15,7 @@ from pathlib import Path
 from core.errors import LockedError
 
 TMP = ".tmp"
+_AGAIN = 0.1  # seconds between two tries to get the lock
 
 
 def _nothing(step: str, path: Path) -> None: ...
@@ -142,6 +143,12 @@ def remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
+def remove_empty(path: Path) -> None:
+    """Remove a folder in which nothing is."""
+    on_step("rmdir", path)
+    path.rmdir()
+
+
 def remove_folder(path: Path) -> None:
     """Remove a folder of staging with the files in it (links are removed, never followed)."""
     if not path.is_dir() or path.is_symlink():
@@ -155,24 +162,20 @@ def remove_folder(path: Path) -> None:
     path.rmdir()
 
 
+def untold(message: str) -> None: ...
+
+
 @contextlib.contextmanager
-def lock(path: Path) -> Iterator[None]:
+def lock(path: Path, wait: float = 0.0, told: Callable[[str], None] = untold) -> Iterator[None]:
     """Hold the writer's lock for the block. The kernel releases it when the process ends, however it ends.
 
-    Raises LockedError with who holds it; OSError when the file cannot be opened for writing.
+    Where another process holds it, it is tried again for `wait` seconds; `told` gets one line that says so. Raises
+    LockedError with who holds it and how long was waited; OSError when the file cannot be opened for writing.
     """
     on_step("lock", path)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
     with os.fdopen(descriptor, "a+", encoding="utf-8", errors="replace") as file:
-        try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise LockedError(
-                f"another process is writing to this index ({_holder(file.read(1000))})",
-                path=path.parent,
-                fix="wait until it has finished; searching works meanwhile",
-            ) from None
+        _acquire(file.fileno(), path, wait, told)
         import socket  # a reader never needs it, and starts 2 ms sooner
 
         file.truncate(0)
@@ -185,7 +188,38 @@ def lock(path: Path) -> Iterator[None]:
                 file.truncate(0)
 
 
-def _holder(text: str) -> str:
+def _acquire(descriptor: int, path: Path, wait: float, told: Callable[[str], None]) -> None:
+    """Lock the open file of `path`. Raises LockedError when `wait` seconds have passed."""
+    start, is_told = time.monotonic(), False
+    while not _locked(descriptor):
+        who = f"another process is writing to this index ({_holder(os.pread(descriptor, 1000, 0))})"
+        waited = time.monotonic() - start
+        if not waited < wait:
+            raise LockedError(
+                f"{who}; waited {waited:.1f} seconds" if wait > 0 else who,
+                path=path.parent,
+                fix="wait until it has finished; searching works meanwhile (--wait SECONDS waits for it)",
+            )
+        if not is_told:
+            told(f"{who}; waiting up to {wait:g} seconds")
+            is_told = True
+        time.sleep(min(_AGAIN, wait - waited))
+    # Who held it may have taken a creation back, and the file with it: a lock on what has no name holds nobody off.
+    if not path.exists() or not os.path.samestat(os.fstat(descriptor), path.stat()):
+        raise LockedError(
+            "this index was taken away or made anew by another process", path=path.parent, fix="run the command again"
+        )
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holder(text: bytes) -> str:
     try:
         holder = json.loads(text)
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder["since"]))

@@ -304,5 +304,13 @@ def missing(path: Path) -> MissingFileError:
     )
 
 
+def nothing_published(root: Path) -> NoIndexError:
+    return NoIndexError(
+        "nothing is published in this index yet",
+        path=root,
+        fix=f"finish it: samespace build --to {shell(root)}   (`samespace info {shell(root)}` shows what is staged)",
+    )
+
+
 def generation_name(number: int) -> str:
     return f"generations/{number:06d}.json"

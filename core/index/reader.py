@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import CorruptError, NoIndexError, shell
+from core.errors import CorruptError, shell
 from core.index import fs
 from core.index.columns import Strings, Table
 from core.index.generation import (
@@ -23,6 +23,7 @@ from core.index.generation import (
     current_number,
     generation_name,
     missing,
+    nothing_published,
     read_current,
     read_generation_file,
 )
@@ -79,10 +80,10 @@ class SegmentReader:
 
     @cached_property
     def chunk_documents(self) -> NDArray[np.int32]:
-        """The document row of every chunk row."""
+        """The document row of every chunk row: rising, so that the chunks of a document lie together."""
         rows = self.chunks.array("document", "<i4")
         if len(rows) != self.segment.chunks or (
-            len(rows) and not 0 <= rows.min() <= rows.max() < self.segment.documents
+            len(rows) and not (0 <= rows[0] <= rows[-1] < self.segment.documents and (rows[1:] >= rows[:-1]).all())
         ):
             raise self._index.damaged(self._names["chunks"], "its rows do not fit the segment")
         return rows
@@ -102,11 +103,11 @@ class SegmentReader:
     def document_ids(self) -> Strings:
         return self._document_columns["id"]
 
-    def document_key(self, row: int) -> tuple[str, str, str, str]:
-        """Id, sha256, source and, for a record, the file it came from: without decoding the text."""
-        columns = self._document_columns
-        meta = self._meta(row)
-        return columns["id"][row], columns["sha256"][row], columns["source"][row], str(meta.get("path", ""))
+    def document_digests(self) -> Strings:
+        return self._document_columns["sha256"]
+
+    def document_sources(self) -> Strings:
+        return self._document_columns["source"]
 
     def document(self, row: int) -> Document:
         values = {name: column[row] for name, column in self._document_columns.items()}
@@ -130,6 +131,11 @@ class SegmentReader:
         if any(len(column) != self.segment.chunks for column in (*numbers, context)):
             raise self._index.damaged(self._names["chunks"], "its columns do not fit the segment")
         return (*numbers, context)
+
+    @property
+    def spans(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where each chunk starts and ends in its document."""
+        return self._chunk_columns[1:3]
 
     def name_of(self, row: int) -> tuple[str, int]:
         """Document id and ordinal of a chunk row: what tells chunks apart in every generation."""
@@ -164,8 +170,8 @@ class Index:
             f"`samespace check {shell(self.root)}` lists all that is damaged",
         )
 
-    def verified(self, name: str) -> Path:
-        """The path of a file of this generation, its size and sha256 checked. Raises CorruptError."""
+    def sized(self, name: str) -> Path:
+        """The path of a file of this generation, found to be there and as long as it should be. Raises CorruptError."""
         path, expected = self.root / name, self.generation.files.get(name)
         if expected is None:
             raise self.damaged(name, "the generation does not name it")
@@ -175,6 +181,12 @@ class Index:
             raise missing(path) from None
         if size != expected.size:
             raise self.damaged(name, f"{size:,} bytes instead of {expected.size:,}")
+        return path
+
+    def verified(self, name: str) -> Path:
+        """The path of a file of this generation, its size and sha256 checked. Raises CorruptError."""
+        path = self.sized(name)
+        expected = self.generation.files[name]
         if not self._verified.knows(name, expected):
             if fs.digest(path) != expected:
                 raise self.damaged(name, "its content changed (sha256 differs)")
@@ -200,13 +212,14 @@ def open_index(root: Path) -> Index:
     check_magic(root)
     number = read_current(root)
     if not number:
-        raise NoIndexError(
-            "nothing is published in this index yet",
-            path=root,
-            fix=f"finish it: samespace build --to {shell(root)}   (`samespace info {shell(root)}` shows what is staged)",
-        )
+        raise nothing_published(root)
     path = root / generation_name(number)
     return Index(root, Generation.from_bytes(read_generation_file(path), path))
+
+
+def open_published(root: Path) -> Index | None:
+    """The generation that CURRENT names; None where there is no index, or nothing is published in it yet. Raises as above."""
+    return open_index(root) if (root / "samespace.json").exists() and read_current(root) else None
 
 
 def reading(root: Path, use: Callable[[Index], T]) -> T:

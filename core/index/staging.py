@@ -12,25 +12,27 @@ from numpy.typing import NDArray
 from core.errors import UsageError, shell
 from core.index import fs
 from core.index.columns import Column, Table, concatenate, write_columns
-from core.index.state import State, read_state
+from core.index.state import Block, State, read_state
+
+Batch = tuple[NDArray[np.uint8], NDArray[np.float32]]  # hashes of texts (rows × 16), vectors (rows × dimension)
 
 
 class Staging:
-    """Reading needs no lock; every writing method is called by the holder of the index's lock."""
+    """Reading needs no lock; every writing method is called by the holder of the index's lock, or on a `folder` of its own."""
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, folder: Path | None = None):
         self.root = root
-        self.folder = root / "staging"
+        self.folder = folder or root / "staging"
         self._last_part: dict[str, int] = {}
 
     # state.json
 
     def state(self) -> State | None:
         """The staged state, or None when nothing is staged. Raises CorruptError."""
-        return read_state(self.root)
+        return read_state(self.root, self.folder)
 
     def require(self, stage: str) -> State:
-        """The staged state for `stage`. Raises UsageError when nothing is staged."""
+        """The staged state for `stage`. Raises UsageError when nothing is staged, or an `ingest` was cut off."""
         state = self.state()
         if state is None:
             raise UsageError(
@@ -49,7 +51,7 @@ class Staging:
             fs.remove(self.folder / "state.json")
             fs.remove_folder(self.folder)
 
-    # tables: documents, chunks, vectors
+    # files of no block: space.json, canaries, encoder
 
     def path(self, name: str) -> Path:
         return self.folder / name
@@ -58,34 +60,67 @@ class Staging:
         """Write a table; returns its sha256."""
         return fs.write(self.path(name), write_columns(columns)).sha256
 
-    def put(self, state: State, name: str, columns: Mapping[str, Column]) -> State:
-        """Write a table of `state.TABLES` and then the state that speaks of it. Returns that state."""
-        state = state.with_table(name, self.write(name, columns))
-        self.save(state)
-        return state
-
-    def table(self, state: State, name: str) -> Table | None:
-        """The staged table that `state` speaks of; None when there is none, or it is of another run or damaged."""
-        return Table(self.path(name)) if self.has(state, name) else None
-
     def has(self, state: State, name: str) -> bool:
         """Whether the staged file `name` is there, and the one that `state` speaks of."""
         path = self.path(name)
         return name in state.tables and path.is_file() and fs.digest(path).sha256 == state.tables[name]
 
-    # parts: batches of vectors as they were embedded
+    # blocks: documents, chunks, vectors, lexical
 
-    def add_part(self, space: str, texts: NDArray[np.uint8], vectors: NDArray[np.float32]) -> None:
-        """Keep one batch: texts is uint8 rows × 16 (hashes), vectors float32 rows × dimension."""
+    def table_path(self, block: Block, kind: str) -> Path:
+        return self.folder / block.name / kind
+
+    def new_block(self, columns: Mapping[str, Column], documents: int) -> Block:
+        """Write the documents of a new block, under a name that no other has."""
+        used = [int(path.name[6:]) for path in self.folder.glob("block-*")]
+        block = Block(f"block-{max(used, default=0) + 1:06d}", documents)
+        return self.write_table(block, "documents", columns)
+
+    def write_table(self, block: Block, kind: str, columns: Mapping[str, Column]) -> Block:
+        """Write a table of `block`; returns the block with it. It counts when a state is saved that speaks of it."""
+        return block.with_table(kind, fs.write(self.table_path(block, kind), write_columns(columns)).sha256)
+
+    def put(self, state: State, block: Block, kind: str, columns: Mapping[str, Column]) -> State:
+        """Write a table of `block` and then the state that speaks of it. Returns that state."""
+        state = state.with_block(self.write_table(block, kind, columns))
+        self.save(state)
+        return state
+
+    def table(self, block: Block, kind: str) -> Table | None:
+        """A table of `block`; None when there is none, or it is of another run or damaged."""
+        path = self.table_path(block, kind)
+        if kind not in block.tables or not path.is_file() or fs.digest(path).sha256 != block.tables[kind]:
+            return None
+        return Table(path)
+
+    def sweep(self, state: State) -> None:
+        """Remove the folders of blocks that `state` does not speak of."""
+        kept = {block.name for block in state.blocks}
+        for path in sorted(self.folder.glob("block-*")):
+            if path.name not in kept:
+                fs.remove_folder(path)
+
+    # parts: batches of vectors as they were embedded, until the table of their block is written
+
+    def add_part(self, space: str, texts: NDArray[np.uint8], vectors: NDArray[np.float32]) -> Path:
+        """Keep one batch: texts is uint8 rows × 16 (hashes), vectors float32 rows × dimension. Returns its file."""
         data = concatenate(write_columns({"texts": texts, "vectors": vectors}))
-        folder = self.folder / "parts" / space
+        path = self._next_part(space, hashlib.sha256(data).hexdigest())
+        fs.write(path, [data])
+        return path
+
+    def keep_vectors(self, space: str, block: Block) -> None:
+        """Make a part of the vectors of a block that is to be written anew, so that they need not be embedded again."""
+        if self.table(block, "vectors") is not None:
+            fs.place(self.table_path(block, "vectors"), self._next_part(space, block.tables["vectors"]))
+
+    def _next_part(self, space: str, sha256: str) -> Path:
         if space not in self._last_part:
             self._last_part[space] = max((int(path.name[:6]) for path in self._part_paths(space)), default=0)
         self._last_part[space] += 1
-        number = self._last_part[space]
-        fs.write(folder / f"{number:06d}-{_sha256(data)[:16]}", [data])
+        return self.folder / "parts" / space / f"{self._last_part[space]:06d}-{sha256[:16]}"
 
-    def parts(self, space: str, dimension: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+    def parts(self, space: str, dimension: int) -> Iterator[Batch]:
         """The batches kept so far that are whole; a damaged one is passed over and embedded again."""
         for path in self._part_paths(space):
             if fs.digest(path).sha256[:16] != path.name[7:]:
@@ -95,11 +130,12 @@ class Staging:
             if len(texts) == len(vectors) and vectors.shape[1] == dimension:
                 yield texts, vectors
 
+    def drop_parts(self, space: str) -> None:
+        """When what is in them was written into the tables of blocks."""
+        fs.remove_folder(self.folder / "parts" / space)
+        self._last_part.pop(space, None)
+
     def _part_paths(self, space: str) -> list[Path]:
         folder = self.folder / "parts" / space
         names = sorted(folder.glob(f"{'[0-9]' * 6}-*")) if folder.is_dir() else []
         return [path for path in names if path.is_file() and not path.name.endswith(fs.TMP)]
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -7,12 +7,12 @@ import errno
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.canonical import canonical
-from core.errors import CorruptError, SamespaceError, StorageError, UsageError
+from core.errors import CorruptError, LockedError, SamespaceError, StorageError, UsageError
 from core.index import fs
 from core.index.fs import Digest
 from core.index.generation import (
@@ -77,19 +77,32 @@ def uncreate(root: Path, made: bool) -> None:
 
 
 @contextlib.contextmanager
-def writing(root: Path) -> Iterator[None]:
-    """Hold the index for writing; inside a block that holds it already, nothing more is done.
+def writing(root: Path, wait: float = 0.0, told: Callable[[str], None] = fs.untold) -> Iterator[None]:
+    """Hold the index for writing, swept of what earlier crashes left; inside a block that holds it, nothing more is done.
 
-    Raises LockedError, StorageError (read-only) and what check_magic raises.
+    Where another process holds it, it is tried again for `wait` seconds, and `told` gets one line that says so. Raises
+    LockedError, StorageError (read-only) and what check_magic raises.
     """
+    with holding(root, wait, told) as is_new:
+        if is_new:
+            sweep(root)
+        yield
+
+
+@contextlib.contextmanager
+def holding(root: Path, wait: float = 0.0, told: Callable[[str], None] = fs.untold) -> Iterator[bool]:
+    """`writing` without the sweep. Gives False inside a block that holds the index already. Raises the same."""
     check_magic(root)
     key = root.resolve()
     if key in _held:
-        yield
+        yield False
         return
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(fs.lock(root / "LOCK"))
+            stack.enter_context(fs.lock(root / "LOCK", wait, told))
+        except LockedError:
+            check_magic(root)  # whoever held it may have taken the whole index back
+            raise
         except OSError as error:
             if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
                 raise
@@ -101,8 +114,7 @@ def writing(root: Path) -> Iterator[None]:
         _refuse_linked_folders(root)
         _held.add(key)
         stack.callback(_held.discard, key)
-        sweep(root)
-        yield
+        yield True
 
 
 def _refuse_linked_folders(root: Path) -> None:
@@ -124,13 +136,21 @@ def sweep(root: Path) -> None:
                 named |= {f"generations/{path.name}", *Generation.from_bytes(read_generation_file(path), path).files}
             except SamespaceError:
                 return  # what a damaged generation named is not known: nothing is removed until that is mended
-    for folder in ("documents", "chunks", "lexical", "spaces", "generations"):
+    for path in unnamed(root, named):
+        fs.remove(path)
+    for leftover in (*root.glob("CURRENT.tmp*"), *root.glob("samespace.json.tmp*")):
+        fs.remove(leftover)
+
+
+def unnamed(root: Path, named: Collection[str]) -> list[Path]:
+    """The files of our shapes (promise 9) that are not among `named`: generations first, rising by number."""
+    found = []
+    for folder in ("generations", "documents", "chunks", "lexical", "spaces"):
         for path in sorted((root / folder).rglob("*")):
             name = path.relative_to(root).as_posix()
             if path.is_file() and not path.is_symlink() and name not in named and _SEGMENT_FILE.fullmatch(name):
-                fs.remove(path)
-    for leftover in (*root.glob("CURRENT.tmp*"), *root.glob("samespace.json.tmp*")):
-        fs.remove(leftover)
+                found.append(path)
+    return found
 
 
 def next_number(root: Path) -> int:

@@ -40,12 +40,13 @@ def build(
     size: int | None = None,
     overlap: int | None = None,
     ann: str | None = None,
+    wait: float = 0.0,
     progress: Progress = SILENT,
 ) -> BuildReport:
     """The four stages at once; run again, it does only what changed. Raises what they raise."""
     check_ann(ann or "auto")  # a wrong name or a missing package is said before any work
     model = None if model == AUTO else model
-    with opened(root, paths, model):
+    with opened(root, paths, model, wait, progress):
         ingested = ingest(root, paths, model=model, name=name, yes=yes, progress=progress)
         chunked = embedded = None
         if ingested.staged:

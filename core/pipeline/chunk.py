@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,13 @@ from typing import Any
 from core.chunkers import CHUNKERS, Chunker, ChunkSettings
 from core.encoders import Model
 from core.errors import UsageError
-from core.index.reader import open_index
+from core.index.reader import open_published
 from core.index.staging import Staging
 from core.index.writer import writing
 from core.pipeline.spaces import index_encoder
-from core.pipeline.staged import chunk_columns, staged_documents
+from core.pipeline.staged import block_documents, check_ingested, chunk_columns
 from core.progress import SILENT, Progress
-from core.types import Chunk
+from core.types import Chunk, Document
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ def chunk(
     chunker: str | None = None,
     size: int | None = None,
     overlap: int | None = None,
+    wait: float = 0.0,
     progress: Progress = SILENT,
 ) -> ChunkReport:
     """Cut every staged document. Settings not given are those the index has, or the defaults of a new one.
@@ -40,22 +41,41 @@ def chunk(
     Raises UsageError (nothing staged, sizes that do not fit, settings other than a published index has), LockedError,
     StorageError, CorruptError, MissingError.
     """
-    with writing(root):
-        staging = Staging(root)
-        state = staging.require("chunk")
-        documents = staged_documents(staging, state)
-        base = open_index(root) if state.base else None
-        encoder = index_encoder(base, Model.from_json(state.model), "queries")
-        settings = choose_settings(state.settings, chunker, size, overlap, fixed=bool(state.base), root=root)
-        settings.check(encoder.space.max_tokens)
-        cutter: Chunker = CHUNKERS.load(settings.name)(settings, encoder)
-        progress.stage("chunk", len(documents))
-        chunks: list[tuple[int, Chunk]] = []
-        for row, document in enumerate(documents):
-            chunks += [(row, piece) for piece in cutter.chunk(document)]
-            progress.advance()
-        staging.put(state.with_settings(chunker=settings.to_json()), "chunks", chunk_columns(chunks))
-    return ChunkReport(len(documents), len(chunks), settings.id(encoder.space.tokenizer), settings)
+    with writing(root, wait, progress.note):
+        return chunk_staged(Staging(root), chunker, size, overlap, progress)
+
+
+def chunk_staged(
+    staging: Staging, chunker: str | None, size: int | None, overlap: int | None, progress: Progress
+) -> ChunkReport:
+    state = staging.require("chunk")
+    check_ingested(staging, state)
+    base = open_published(staging.root) if state.base else None
+    encoder = index_encoder(base, Model.from_json(state.model), "queries")
+    settings = choose_settings(state.settings, chunker, size, overlap, fixed=bool(state.base), root=staging.root)
+    settings.check(encoder.space.max_tokens)
+    state = state.with_chunker(settings.to_json())
+    cutter: Chunker = CHUNKERS.load(settings.name)(settings, encoder)
+    progress.stage("chunk", state.documents)
+    chunks = 0
+    for block in state.blocks:
+        table = staging.table(block, "chunks")
+        if table is None:
+            columns = chunk_columns(list(_cut(cutter, block_documents(staging, block))))
+            state = staging.put(state, block, "chunks", columns)
+            chunks += len(columns["document"])
+        else:
+            chunks += len(table.array("document", "<i4"))  # cut already, in the same way
+        progress.advance(block.documents)
+    staging.save(state)
+    return ChunkReport(state.documents, chunks, settings.id(encoder.space.tokenizer), settings)
+
+
+def _cut(cutter: Chunker, documents: Sequence[Document]) -> Iterator[tuple[int, Chunk]]:
+    """The row of the document and the chunk, of all documents."""
+    for row, document in enumerate(documents):
+        for piece in cutter.chunk(document):
+            yield row, piece
 
 
 def choose_settings(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,16 +15,18 @@ from core.index import fs
 from core.index.columns import Table, concatenate, write_columns
 from core.index.fs import Digest
 from core.index.generation import Generation, Segment, View
+from core.index.policy import Size, merges
 from core.index.reader import Index
 from core.index.staging import Staging
 from core.index.state import State
 from core.index.writer import NewFile, next_number, now
 from core.lexical import ANALYZERS, Analyzer
-from core.lexical.postings import count
 from core.pipeline.analyzers import check_analyzer
 from core.pipeline.languages import count_languages
+from core.pipeline.merge import Merge, Part
+from core.pipeline.segments import KINDS, count_words, published_part, staged_parts, write_merged
 from core.pipeline.spaces import carried_is_whole, read_space, space_files, staged_space
-from core.pipeline.staged import not_through, staged_chunks, staged_documents
+from core.pipeline.staged import StagedDocuments, not_through
 from core.space.identity import Space
 from core.space.record import SpaceRecord
 from core.space.verify import guard
@@ -33,7 +36,7 @@ from core.version import VERSION
 
 DEFAULT_ANALYZER = "mixed"
 # Which files beside the vectors an index keeps that is searched in this way.
-KINDS: dict[str, tuple[Literal["hnsw", "codes"], ...]] = {
+ANN_FILES: dict[str, tuple[Literal["hnsw", "codes"], ...]] = {
     "auto": ("codes",),
     "exact": (),
     "binary": ("codes",),
@@ -50,10 +53,10 @@ class Draft:
         self._analyzer: Analyzer = ANALYZERS.load(DEFAULT_ANALYZER)()
         self._number = next_number(staging.root)
         self._segments = list(base.generation.segments) if base else []
+        self._new: dict[str, Path] = {}  # new segments, and where their files lie until they are published
         self._dead = {name: set(rows) for name, rows in (base.generation.dead if base else {}).items()}
         for name, rows in (state.dead if state else {}).items():
             self._dead.setdefault(name, set()).update(rows)
-        self._documents: list[Document] = []
         self.new_files: list[NewFile] = []
         self.recall: dict[str, float] = {}
         self.notes: list[str] = []
@@ -86,21 +89,37 @@ class Draft:
         tokenizer = Space.from_json(self._state.space).tokenizer
         return View(settings.id(tokenizer), self._analyzer.identity, self._record.space.id)
 
-    def add_staged(self) -> None:
-        """The staged tables as a new segment, with its postings. Raises UsageError when one is missing or out of date."""
-        if self._state is None or not self._state.documents:
-            return
-        staging = self._staging
-        documents = self._documents = staged_documents(staging, self._state)
-        pieces = staged_chunks(staging, self._state, documents)
-        if staging.table(self._state, "vectors") is None:
-            raise not_through(staging, "embed")
-        postings = count(self._analyzer, (f"{piece.context}\n{piece.text}" for piece in pieces))
-        segment = Segment(f"{self._number:06d}", len(documents), len(pieces))
+    def add_segments(self) -> None:
+        """The staged blocks as a new segment, merged with the published ones that the policy joins to them; and those anew
+        of which much is dead. Raises UsageError when a stage was not gone through.
+        """
+        staged: dict[str, Part] = {}
+        if self._state is not None:
+            self._state = count_words(self._staging, self._state, self._analyzer)
+            staged = staged_parts(self._staging, self._state)
+        published = {reader.segment.name: reader for reader in self._base.segments} if self._base else {}
+        sizes = [Size(name, len(part.documents.strings("id")), staged=True) for name, part in staged.items()]
+        sizes += [Size(s.name, s.documents, len(self._dead.get(s.name, ()))) for s in self._segments]
+        for group in merges(sizes):
+            parts = [
+                staged[name] if name in staged else published_part(published[name], self._dead.get(name, ()))
+                for name in group
+            ]
+            self._segments = [segment for segment in self._segments if segment.name not in group]
+            self._add_segment(parts, staged=group[0] if len(group) == 1 and group[0] in staged else None)
+
+    def _add_segment(self, parts: list[Part], staged: str | None) -> None:
+        """`staged` names the block that the segment consists of, whose files are taken as they are."""
+        name = f"{self._number + len(self._new):06d}"
+        merge = Merge(parts)
+        folder = self._staging.path(staged or f"merged/{name}")
+        if staged is None:
+            write_merged(folder, merge, self._record.canaries)
+        segment = Segment(name, merge.documents, merge.chunks)
         names = segment.files(self._view)
         self._segments.append(segment)
-        self.new_files += [NewFile(names[table], staging.path(table)) for table in ("documents", "chunks", "vectors")]
-        self.new_files.append(NewFile(names["lexical"], concatenate(write_columns(postings))))
+        self._new[name] = folder
+        self.new_files += [NewFile(names[kind], folder / kind) for kind in KINDS]
 
     def add_graphs(self, scratch: Path) -> None:
         """A graph for every segment that has none yet, built in `scratch` and read back before it gets its name."""
@@ -135,9 +154,11 @@ class Draft:
                 )
 
     def _vectors(self, segment: Segment) -> Table:
-        """The vectors of a published segment, or of the one that is staged."""
-        readers = {reader.segment.name: reader for reader in self._base.segments} if self._base else {}
-        return readers[segment.name].vectors if segment.name in readers else Table(self._staging.path("vectors"))
+        """The vectors of a new segment, or of a published one."""
+        if segment.name in self._new:
+            return Table(self._new[segment.name] / "vectors")
+        assert self._base is not None
+        return next(reader.vectors for reader in self._base.segments if reader.segment.name == segment.name)
 
     def add_encoder(self) -> None:
         """The encoder itself, so that the index answers without its model; what is to be published has to prove itself."""
@@ -182,7 +203,7 @@ class Draft:
         needed |= set(space_files(self._view.space))
         if self._encoder:
             needed.add(self._encoder)
-        carried, kinds = base.files if base else {}, KINDS[method]
+        carried, kinds = base.files if base else {}, ANN_FILES[method]
         needed |= {name for s in segments for kind in kinds if (name := s.find(kind, self._view, carried))}
         return Generation(
             generation=self._number,
@@ -200,8 +221,11 @@ class Draft:
             segments=tuple(segments),
             dead={s.name: tuple(sorted(self._dead[s.name])) for s in segments if self._dead.get(s.name)},
             files=self._carried_over(needed),
-            languages=count_languages(self._base, self._dead, self._documents),
+            languages=count_languages(self._base, self._dead, self._staged_documents()),
         )
+
+    def _staged_documents(self) -> Sequence[Document]:
+        return StagedDocuments(self._staging, self._state.blocks) if self._state else ()
 
     def _carried_over(self, needed: set[str]) -> dict[str, Digest]:
         """The published files that stay, each found whole: a new generation must not build on a damaged one."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,17 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.config import open_encoder
+from core.embeddings import Embeddings, prune_embeddings
 from core.encoders import Encoder, Model
 from core.errors import BackendError, SpaceMismatchError
 from core.index import fs
-from core.index.columns import Column
-from core.index.generation import read_current
-from core.index.reader import Index, open_index
-from core.index.staging import Staging
-from core.index.state import State
+from core.index.columns import Column, Table
+from core.index.reader import Index, open_published
+from core.index.staging import Batch, Staging
+from core.index.state import Block, State
 from core.index.writer import writing
+from core.pipeline.known import HASH, KnownVectors, hash_texts
 from core.pipeline.spaces import index_encoder, read_space, staged_space
-from core.pipeline.staged import staged_chunks, staged_documents
+from core.pipeline.staged import block_chunks, check_ingested
 from core.progress import SILENT, Progress
 from core.space.canaries import Canaries, compare
 from core.space.identity import Space
@@ -30,16 +31,14 @@ from core.space.verify import guard, prove
 
 BATCH = 64  # texts between two writes: what Ctrl-C can lose
 SEALED_ROWS = 4  # stored rows embedded once more before they are sealed
-HASH = 16
-
-Batch = tuple[NDArray[np.uint8], NDArray[np.float32]]  # hashes of texts (rows × 16), vectors (rows × dimension)
 
 
 @dataclass(frozen=True, slots=True)
 class EmbedReport:
     """`embedded` texts went through the model now; `reused` had a vector already; `truncated` were longer than it takes.
 
-    `runtime` names what ran the model ("" when nothing did), `padding` the share of its tokens that were padding.
+    `runtime` names what ran the model ("" when nothing did), `padding` the share of its tokens that were padding; of those
+    that were reused `cached` came from the embedding cache.
     """
 
     chunks: int
@@ -49,91 +48,194 @@ class EmbedReport:
     space: str
     runtime: str = ""
     padding: float = 0.0
+    cached: int = 0
 
 
-def embed(root: Path, *, model: str | None = None, progress: Progress = SILENT) -> EmbedReport:
+def embed(root: Path, *, model: str | None = None, wait: float = 0.0, progress: Progress = SILENT) -> EmbedReport:
     """Embed every staged chunk that has no vector yet, and seal the staged vectors.
 
     Before anything is written the encoder must lie in the index's space (canaries, both sides). Each batch is kept when
     it is done: an interrupted run goes on where it was. Raises UsageError (stages out of order), SpaceMismatchError,
     LockedError, StorageError, CorruptError, MissingError, BackendError.
     """
-    with writing(root):
+    with writing(root, wait, progress.note):
         staging = Staging(root)
         state = staging.require("embed")
-        space = Space.from_json(state.space)
-        pieces = staged_chunks(staging, state, staged_documents(staging, state))
-        texts = [space.fill_template(piece.context, piece.text) for piece in pieces]
-        base = open_index(root) if read_current(root) else None
-        hashes = hash_texts(texts)
-        known = _Vectors(space.dimension, {text.tobytes() for text in hashes})
-        known.add_all(staging.parts(space.id, known.dimension))
-        if base is not None:
-            known.add_all(_published(base))
-        missing = [n for n in range(len(texts)) if hashes[n].tobytes() not in known]
+        check_ingested(staging, state)
+        base = open_published(root)
+        hashes = [hash_texts(block_texts(staging, block, state)) for block in state.blocks]
+        known = known_vectors(staging, state, base)
+        missing = sum(int((~known.has(part)).sum()) for part in hashes)
         record = read_space(base) if base else staged_space(staging, state)
         encoder: Encoder | None = None
         if record is None or missing or model:
             own = Model.from_json(state.model)
             encoder = open_encoder(model, "documents") if model else index_encoder(base, own, "documents")
             state, record, canaries = _door(staging, state, record, encoder)
-            _embed_missing(staging, encoder, texts, hashes, missing, known, record.space.id, progress)
         else:
             canaries = record.canaries  # no vector of today comes in
-        vectors = known.rows(hashes)
-        if encoder is not None:
-            _check_sealed(encoder, texts, vectors, record, str(root))
-        truncated = _truncated(encoder, texts, missing)
-        staging.put(state, "vectors", _vector_columns(canaries, hashes, vectors))
-    embedded = len(_unique(missing, hashes))
+        progress.stage("embed", missing)
+        with contextlib.closing(_Work(staging, record, encoder, canaries, known, progress)) as work:
+            for block, part in zip(state.blocks, hashes, strict=True):
+                state = work.embed(state, block, part)
+        staging.drop_parts(record.space.id)
     runtime, padding = (encoder.runtime_name, encoder.padding) if encoder is not None else ("", 0.0)
+    total = sum(map(len, hashes))
+    reused = total - work.embedded
     return EmbedReport(
-        len(texts), embedded, len(texts) - embedded, truncated, record.space.id, runtime, round(padding, 4)
+        total, work.embedded, reused, work.truncated, record.space.id, runtime, round(padding, 4), work.cached
     )
 
 
-def hash_texts(texts: list[str]) -> NDArray[np.uint8]:
-    """The first 16 bytes of each text's sha256: uint8, texts × 16."""
-    joined = b"".join(hashlib.sha256(text.encode("utf-8", "replace")).digest()[:HASH] for text in texts)
-    return np.frombuffer(joined, dtype=np.uint8).reshape(len(texts), HASH)
+def block_texts(staging: Staging, block: Block, state: State) -> list[str]:
+    """The texts of a block as they are embedded. Raises UsageError when it is not cut."""
+    space = Space.from_json(state.space)
+    return [space.fill_template(piece.context, piece.text) for piece in block_chunks(staging, block)]
 
 
-class _Vectors:
-    """Vectors by the hash of their text; those that nobody wants are passed over."""
-
-    def __init__(self, dimension: int, wanted: set[bytes]):
-        self.dimension = dimension
-        self._wanted = wanted
-        self._rows: dict[bytes, NDArray[np.float32]] = {}
-
-    def add_all(self, batches: Iterable[Batch]) -> None:
-        for texts, vectors in batches:
-            for row, text in enumerate(map(bytes, texts)):
-                if text in self._wanted:
-                    self._rows[text] = vectors[row]
-
-    def __contains__(self, text: bytes) -> bool:
-        return text in self._rows
-
-    def rows(self, hashes: NDArray[np.uint8]) -> NDArray[np.float32]:
-        vectors = np.empty((len(hashes), self.dimension), dtype=np.float32)
-        for row, text in enumerate(hashes):
-            vectors[row] = self._rows[text.tobytes()]
-        return vectors
+def known_vectors(staging: Staging, state: State, base: Index | None) -> KnownVectors:
+    """All that need not be embedded."""
+    return KnownVectors(_known(staging, state, base), Space.from_json(state.space).dimension)
 
 
-def _published(base: Index) -> list[Batch]:
-    """Texts and vectors that the published generation has in its primary view."""
-    tables = [segment.vectors for segment in base.segments]
-    return [(table.array("texts", "|u1", 2), table.array("vectors", "<f4", 2)) for table in tables]
+def _known(staging: Staging, state: State, base: Index | None) -> Iterator[Batch]:
+    """The vectors that are there: published ones, those of blocks that are through, parts of blocks that are not."""
+    space = Space.from_json(state.space)
+    tables = [segment.vectors for segment in base.segments] if base else []
+    tables += [table for block in state.blocks if (table := staging.table(block, "vectors")) is not None]
+    for table in tables:
+        texts, vectors = table.array("texts", "|u1", 2), table.array("vectors", "<f4", 2)
+        if len(texts) == len(vectors) and texts.shape[1] == HASH and vectors.shape[1] == space.dimension:
+            yield texts, vectors
+    yield from reversed(list(staging.parts(space.id, space.dimension)))  # of the same text the later one counts
 
 
-def _unique(rows: list[int], hashes: NDArray[np.uint8]) -> list[int]:
-    """The first row of every different text among `rows`."""
+class _Work:
+    """Embedding block after block: what is known is taken, what is cached is taken once a sample of it was found to be so,
+    the rest is embedded and put away batch by batch.
+    """
+
+    def __init__(
+        self,
+        staging: Staging,
+        record: SpaceRecord,
+        encoder: Encoder | None,
+        canaries: Canaries,
+        known: KnownVectors,
+        progress: Progress,
+    ):
+        self._staging, self._record, self._encoder = staging, record, encoder
+        self._canaries, self._known, self._progress = canaries, known, progress
+        self._cache: Embeddings | None = None
+        self._cache_is_tried = False
+        self.embedded = self.cached = self.truncated = 0
+        if encoder is not None:
+            dimension = record.space.dimension
+            self._cache = Embeddings(record.space.id, "passage", encoder.runtime(), dimension)
+
+    def close(self) -> None:
+        if self._cache is not None:
+            self._cache.close()
+            prune_embeddings()
+
+    def embed(self, state: State, block: Block, hashes: NDArray[np.uint8]) -> State:
+        """Seal the vectors of one block. Returns the state with them."""
+        sealed = self._staging.table(block, "vectors")
+        if sealed is not None and self._encoder is None:
+            return state
+        texts = block_texts(self._staging, block, state)
+        vectors = np.zeros((len(texts), self._record.space.dimension), dtype=np.float32)
+        first = _first_rows(hashes)
+        unknown = ~self._known.fill(hashes, vectors)
+        parts: list[Path] = []
+        if self._encoder is not None:
+            wanted = self._take_cached(texts, hashes, vectors, np.unique(first[unknown]).tolist())
+            self.truncated += _truncated(self._encoder, texts, wanted)
+            parts = self._embed_rows(self._encoder, texts, hashes, vectors, wanted)
+            vectors[unknown] = vectors[first[unknown]]
+            _check_sealed(self._encoder, texts, vectors, self._record, str(self._staging.root))
+        if sealed is not None:
+            return state
+        state = self._staging.put(state, block, "vectors", _vector_columns(self._canaries, hashes, vectors))
+        for path in parts:
+            fs.remove(path)
+        self._known.add((hashes, Table(self._staging.table_path(block, "vectors")).array("vectors", "<f4", 2)))
+        return state
+
+    def _take_cached(
+        self, texts: list[str], hashes: NDArray[np.uint8], vectors: NDArray[np.float32], wanted: list[int]
+    ) -> list[int]:
+        """Put the cached vectors of the `wanted` rows in their places. Returns the rows that are left."""
+        if self._cache is None or not wanted:
+            return wanted
+        found = self._cache.find(hashes[wanted])
+        rows = [row for row in wanted if hashes[row].tobytes() in found]
+        for row in rows:
+            vectors[row] = found[hashes[row].tobytes()]
+        if rows and not self._cache_is_tried and not self._is_so(texts, vectors, rows):
+            self._progress.note("the embedding cache held vectors that the model does not give now: it is made anew")
+            self._cache.discard()
+            return wanted
+        self._cache_is_tried = self._cache_is_tried or bool(rows)
+        self.cached += len(rows)
+        self._progress.advance(len(rows))
+        taken = set(rows)
+        return [row for row in wanted if row not in taken]
+
+    def _is_so(self, texts: list[str], vectors: NDArray[np.float32], rows: list[int]) -> bool:
+        """Whether the model gives the vectors of a few of these rows, evenly spread."""
+        assert self._encoder is not None
+        tried = [
+            rows[at] for at in np.unique(np.linspace(0, len(rows) - 1, num=min(SEALED_ROWS, len(rows)), dtype=int))
+        ]
+        again = self._encoder.embed([texts[row] for row in tried], "passage")
+        return compare({"passage": vectors[tried]}, {"passage": again}, self._record.tolerance).agrees
+
+    def _embed_rows(
+        self,
+        encoder: Encoder,
+        texts: list[str],
+        hashes: NDArray[np.uint8],
+        vectors: NDArray[np.float32],
+        wanted: list[int],
+    ) -> list[Path]:
+        """Embed the `wanted` rows into `vectors`. Returns the parts in which they were put away meanwhile.
+
+        Longest texts first: batches of like length waste little, and what does not fit into memory fails at once.
+        """
+        rows = sorted(wanted, key=lambda row: (-len(texts[row]), row))
+        pending: list[int] = []
+        parts: list[Path] = []
+
+        def put_away() -> None:
+            parts.append(self._staging.add_part(self._record.space.id, hashes[pending], vectors[pending]))
+            if self._cache is not None:
+                self._cache.add(hashes[pending], vectors[pending])
+
+        for part, found in encoder.stream([texts[row] for row in rows], "passage"):
+            if found.shape != (len(part), vectors.shape[1]) or not np.isfinite(found).all():
+                raise BackendError(
+                    f"the model {encoder.model.name!r} gave vectors that are no numbers or not of "
+                    f"{vectors.shape[1]} dimensions",
+                    fix="what was embedded before is kept; check the model and run the same command again",
+                )
+            done = [rows[n] for n in part]
+            vectors[done] = found
+            pending += done
+            self.embedded += len(done)
+            self._progress.advance(len(done))
+            if len(pending) >= BATCH:
+                put_away()
+                pending = []
+        if pending:
+            put_away()
+        return parts
+
+
+def _first_rows(hashes: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """For every row the first one of the same text."""
     seen: dict[bytes, int] = {}
-    for row in rows:
-        seen.setdefault(hashes[row].tobytes(), row)
-    return list(seen.values())
+    return np.array([seen.setdefault(text.tobytes(), row) for row, text in enumerate(hashes)], dtype=np.int64)
 
 
 def _door(
@@ -156,45 +258,10 @@ def _door(
         )
     record, verdict = prove(encoder)  # what will write the vectors agrees with the reference
     now = verdict.now
-    state = state.with_table("canaries", staging.write("canaries", record.columns()))
-    state = state.with_table("space.json", fs.write(staging.path("space.json"), [record.to_bytes()]).sha256)
+    state = state.with_file("canaries", staging.write("canaries", record.columns()))
+    state = state.with_file("space.json", fs.write(staging.path("space.json"), [record.to_bytes()]).sha256)
     staging.save(state)
     return state, record, Canaries(record.canaries.texts, now["query"], now["passage"])
-
-
-def _embed_missing(
-    staging: Staging,
-    encoder: Encoder,
-    texts: list[str],
-    hashes: NDArray[np.uint8],
-    missing: list[int],
-    known: _Vectors,
-    space: str,
-    progress: Progress,
-) -> None:
-    """Longest texts first: batches of like length waste little, and what does not fit into memory fails at once."""
-    rows = sorted(_unique(missing, hashes), key=lambda row: (-len(texts[row]), row))
-    progress.stage("embed", len(rows))
-    done: list[int] = []
-    vectors = np.empty((0, known.dimension), dtype=np.float32)
-
-    def put_away() -> None:
-        staging.add_part(space, hashes[done], vectors)
-        known.add_all([(hashes[done], vectors)])
-
-    for part, found in encoder.stream([texts[row] for row in rows], "passage"):
-        if found.shape != (len(part), known.dimension) or not np.isfinite(found).all():
-            raise BackendError(
-                f"the model {encoder.model.name!r} gave vectors that are no numbers or not of {known.dimension} dimensions",
-                fix="what was embedded before is kept; check the model and run the same command again",
-            )
-        done, vectors = [*done, *(rows[n] for n in part)], np.concatenate([vectors, found])
-        progress.advance(len(part))
-        if len(done) >= BATCH:
-            put_away()
-            done, vectors = [], vectors[:0]
-    if done:
-        put_away()
 
 
 def _check_sealed(
@@ -213,10 +280,8 @@ def _check_sealed(
         )
 
 
-def _truncated(encoder: Encoder | None, texts: list[str], missing: list[int]) -> int:
+def _truncated(encoder: Encoder, texts: list[str], missing: list[int]) -> int:
     """How many of the texts embedded now were longer than the model takes."""
-    if encoder is None:
-        return 0
     limit = encoder.space.max_tokens
     # No tokenizer makes more tokens than bytes; most texts need no counting.
     return sum(

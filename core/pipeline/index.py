@@ -8,8 +8,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.index.generation import Generation, read_current
-from core.index.reader import open_index
+from core.index.generation import Generation
+from core.index.reader import open_published
 from core.index.staging import Staging
 from core.index.writer import publish, writing
 from core.pipeline.draft import Draft
@@ -35,7 +35,12 @@ class IndexReport:
 
 
 def index(
-    root: Path, *, ann: str | None = None, self_contained: bool | None = None, progress: Progress = SILENT
+    root: Path,
+    *,
+    ann: str | None = None,
+    self_contained: bool | None = None,
+    wait: float = 0.0,
+    progress: Progress = SILENT,
 ) -> IndexReport:
     """Publish the staged documents, chunks and vectors, and the removals, as a new generation.
 
@@ -44,9 +49,9 @@ def index(
     puts the encoder into the index, or leaves it out again. Not given: as it was. Raises UsageError (stages out of order),
     MissingError (hnswlib, the model), SpaceMismatchError, LockedError, StorageError, CorruptError.
     """
-    with writing(root):
+    with writing(root, wait, progress.note):
         staging = Staging(root)
-        base = open_index(root) if read_current(root) else None
+        base = open_published(root)
         state = staging.state() if base else staging.require("index")
         before = base.generation.settings["ann"]["name"] if base else None
         method = ann or before or "auto"
@@ -58,7 +63,7 @@ def index(
         progress.stage("index")
         with tempfile.TemporaryDirectory(prefix="samespace-") if method == "hnsw" else nullcontext("") as scratch:
             draft = Draft(staging, state, base)
-            draft.add_staged()
+            draft.add_segments()
             if method != "exact":
                 draft.add_codes(1 if method == "binary" else plan.WORTH)
             if method == "hnsw":

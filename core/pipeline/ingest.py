@@ -12,17 +12,17 @@ from pathlib import Path
 from core.config import AUTO, ENGLISH, choose_model, open_encoder
 from core.encoders import Encoder, Model
 from core.errors import SamespaceError, SpaceMismatchError, UsageError, shell
-from core.index.generation import read_current
-from core.index.reader import Index, open_index
+from core.index.reader import Index, open_published
 from core.index.staging import Staging
-from core.index.state import State
+from core.index.state import Block, State
 from core.index.writer import create, uncreate, writing
 from core.language import not_known, sample, shares, total
 from core.pipeline.languages import of_document
 from core.pipeline.ledger import Ledger
 from core.pipeline.spaces import read_space
-from core.pipeline.staged import document_columns, read_documents
+from core.pipeline.staged import BlockWriter, StagedDocuments, read_document
 from core.progress import SILENT, Progress
+from core.sources.memory import Memory
 from core.sources.scan import scan
 from core.space.identity import Space
 from core.types import Document, Outcome, Source
@@ -30,13 +30,16 @@ from core.types import Document, Outcome, Source
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """Every file or record met and what became of it; how many documents are staged and how many published ones go."""
+    """Every file or record met and what became of it; how many documents are staged and how many published ones go; which
+    roots were scanned.
+    """
 
     outcomes: tuple[Outcome, ...]
     model: Model
     staged: int
     dead: int
     notes: tuple[str, ...] = ()
+    roots: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -51,6 +54,7 @@ def ingest(
     model: str | None = None,
     name: str | None = None,
     yes: bool = False,
+    wait: float = 0.0,
     progress: Progress = SILENT,
 ) -> IngestReport:
     """Scan `paths` (none: every source the index knows) and stage new and changed documents and what was removed.
@@ -60,56 +64,129 @@ def ingest(
     there; a source that lost all its documents, without `yes`), SpaceMismatchError (another model than the index's),
     NoIndexError, LockedError, StorageError, CorruptError, FormatError, MissingError, BackendError.
     """
-    with opened(root, paths, model) as encoder:
-        base = open_index(root) if read_current(root) else None
-        staging = Staging(root)
-        state, encoder = _state(staging, base, encoder, model)
-        table = staging.table(state, "documents") if state else None
-        ledger = Ledger(base, read_documents(table) if table else ())
-        sources, scanned, notes = _resolve(state.sources if state else (), paths, name)
-        if state and table is None and state.documents:
-            scanned = list(sources)  # an ingest was cut off: what it had staged is read again
-        outcomes: list[Outcome] = []
-        progress.stage("ingest")
-        for source in scanned:
-            if _is_gone(source) and yes:
-                sources.remove(source)
-                notes.append(f"{source.root} is gone: the source {source.name!r} and its documents are given up")
-            outcomes += _scan(source, ledger, yes, progress)
-        documents, dead = ledger.staged(), ledger.dead()
-        if state is None or _is_undecided(state):
-            encoder = encoder or _choose(documents)
-            notes += [encoder.model.why] if encoder.model.why else []
-            state = State(base=0, sources=(), model=encoder.model.to_json(), space=encoder.space.to_json())
-        chosen = Model.from_json(state.model)
-        if documents or dead or base is None or tuple(sources) != base.generation.sources:
-            state = replace(state, sources=tuple(sources), dead=dead, documents=len(documents))
-            staging.put(state, "documents", document_columns(documents))
-        else:
-            staging.clear()
+    with opened(root, paths, model, wait, progress) as encoder:
+        memory = Memory(root)
+        report = stage_sources(Staging(root), encoder, memory, paths, model, name, yes, progress)
+        memory.save(report.roots)
+    return report
+
+
+def stage_sources(
+    staging: Staging,
+    encoder: Encoder | None,
+    memory: Memory,
+    paths: Sequence[str],
+    model: str | None,
+    name: str | None,
+    yes: bool,
+    progress: Progress,
+) -> IngestReport:
+    """Scan and stage. `encoder` is that of a new index, if its model was named."""
+    root = staging.root
+    base = open_published(root)
+    state, encoder = _state(staging, base, encoder, model)
+    taking = _Taking(staging, base, state, memory, yes, progress)
+    sources, scanned, notes = _resolve(state.sources if state else (), paths, name)
+    if state and (state.reading or taking.is_damaged):
+        scanned = list(sources)  # an ingest was cut off: what it had not staged is read now
+    outcomes: list[Outcome] = []
+    progress.stage("ingest")
+    for source in scanned:
+        if _is_gone(source) and yes:
+            sources.remove(source)
+            notes.append(f"{source.root} is gone: the source {source.name!r} and its documents are given up")
+        outcomes += taking.take(source, sources)
+    blocks, dead = taking.finish(), taking.ledger.dead()
+    documents = StagedDocuments(staging, blocks)
+    state = taking.state
+    if state is None or _is_undecided(state):
+        encoder = encoder or _choose(documents)
+        notes += [encoder.model.why] if encoder.model.why else []
+        state = State(base=0, sources=(), model=encoder.model.to_json(), space=encoder.space.to_json())
+    chosen = Model.from_json(state.model)
+    if documents or dead or base is None or tuple(sources) != base.generation.sources:
+        state = replace(state, sources=tuple(sources), dead=dead, blocks=blocks, reading=False)
+        staging.save(state)
+        staging.sweep(state)
+    else:
+        staging.clear()
     notes += _language_note(documents, chosen, root)
     outcomes.sort(key=lambda outcome: outcome.path)
     size = sum(map(len, dead.values()))
-    return IngestReport(tuple(outcomes), chosen, len(documents), size, tuple(notes))
+    roots = tuple(source.root for source in scanned)
+    return IngestReport(tuple(outcomes), chosen, len(documents), size, tuple(notes), roots)
+
+
+class _Taking:
+    """Documents on their way from the sources into blocks. What is read is staged as it comes, so that an `ingest` that was
+    cut off need not read it again; `state` says so, once the index's model is known.
+    """
+
+    def __init__(
+        self,
+        staging: Staging,
+        base: Index | None,
+        state: State | None,
+        memory: Memory,
+        yes: bool,
+        progress: Progress,
+    ):
+        self.staging, self.state, self.memory = staging, state, memory
+        self._yes, self._progress = yes, progress
+        tables = [(block, staging.table(block, "documents")) for block in (state.blocks if state else ())]
+        self._old = [(block, table) for block, table in tables if table is not None]
+        self._new: list[Block] = []
+        self._writer = BlockWriter(staging)
+        self.is_damaged = len(self._old) < len(tables)
+        self.ledger = Ledger(base, [(block.name, table) for block, table in self._old])
+
+    def take(self, source: Source, sources: Sequence[Source]) -> list[Outcome]:
+        """What became of everything in one source. A root that is gone is an empty one with `yes`, else a UsageError."""
+        if _is_gone(source) and not self._yes:
+            raise UsageError(
+                f"the source {source.name!r} is not there; nothing was changed, and the index keeps its documents",
+                path=source.root,
+                fix="if it is a mount, mount it; if it moved: build NEWPATH --name NAME; to give it up: --yes",
+            )
+        found: list[Outcome] = []
+        for item in () if _is_gone(source) else self._scan(source):
+            outcome, document = self.ledger.take(item)
+            found.append(outcome)
+            if document is not None and (block := self._writer.add(document)):
+                self._new.append(block)
+                self._save(sources)
+            self._progress.advance()
+        return self.ledger.settle(source, found, self._yes)
+
+    def _scan(self, source: Source) -> Iterator[Document | Outcome]:
+        ledger = self.ledger
+        known, records = partial(ledger.sha256, source=source), partial(ledger.records, source=source)
+        return scan(source, known, records=records, memory=self.memory)
+
+    def _save(self, sources: Sequence[Source]) -> None:
+        if self.state is not None:
+            blocks = (*(block for block, _ in self._old), *self._new)
+            self.state = replace(self.state, sources=tuple(sources), blocks=blocks, reading=True)
+            self.staging.save(self.state)
+
+    def finish(self) -> tuple[Block, ...]:
+        """All blocks that are to be published: of those staged earlier only what still counts, the rest written anew."""
+        kept: list[Block] = []
+        for block, table in self._old:
+            rows = self.ledger.kept(block.name)
+            if len(rows) == block.documents:
+                kept.append(block)
+                continue
+            if self.state is not None:
+                self.staging.keep_vectors(Space.from_json(self.state.space).id, block)
+            written = [self._writer.add(read_document(table, row)) for row in rows]
+            self._new += [new for new in written if new]
+        last = self._writer.close()
+        return (*kept, *self._new, *([last] if last else ()))
 
 
 def _is_gone(source: Source) -> bool:
     return not Path(source.root).exists()
-
-
-def _scan(source: Source, ledger: Ledger, yes: bool, progress: Progress) -> list[Outcome]:
-    """What became of everything in one source. A root that is gone is an empty one with `yes`, else a UsageError."""
-    found: list[Outcome] = []
-    if _is_gone(source) and not yes:
-        raise UsageError(
-            f"the source {source.name!r} is not there; nothing was changed, and the index keeps its documents",
-            path=source.root,
-            fix="if it is a mount, mount it; if it moved: build NEWPATH --name NAME; to give it up: --yes",
-        )
-    for item in () if _is_gone(source) else scan(source, partial(ledger.sha256, source=source)):
-        found.append(ledger.take(item))
-        progress.advance()
-    return ledger.settle(source, found, yes)
 
 
 def _choose(documents: Sequence[Document]) -> Encoder:
@@ -136,17 +213,19 @@ def _language_note(documents: Sequence[Document], model: Model, root: Path) -> l
 
 
 @contextlib.contextmanager
-def opened(root: Path, paths: Sequence[str], model: str | None) -> Iterator[Encoder | None]:
+def opened(
+    root: Path, paths: Sequence[str], model: str | None, wait: float, progress: Progress
+) -> Iterator[Encoder | None]:
     """Hold the index at `root`, made when it is not there; the encoder of a new one whose model was named.
 
     A wrong path or model is refused before anything is made, and a creation from which nothing came is taken back. Raises
     what `ingest` raises.
     """
-    _check_paths(root, paths)
+    check_paths(root, paths)
     is_new, is_made = not (root / "samespace.json").exists(), not root.exists()
     encoder = open_encoder(model) if is_new and model not in (None, AUTO) else None
     create(root)
-    with writing(root):
+    with writing(root, wait, progress.note):
         try:
             yield encoder
         except BaseException:
@@ -155,7 +234,7 @@ def opened(root: Path, paths: Sequence[str], model: str | None) -> Iterator[Enco
             raise
 
 
-def _check_paths(root: Path, paths: Sequence[str]) -> None:
+def check_paths(root: Path, paths: Sequence[str]) -> None:
     if not paths and not (root / "samespace.json").exists():
         raise UsageError(
             "no source was named, and there is no index here whose sources could be read again",

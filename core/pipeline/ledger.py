@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from sys import intern
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from core.errors import UsageError
+from core.index.columns import Table
 from core.index.reader import Index
 from core.sources.walk import nfc
 from core.types import Document, Outcome, Source
@@ -15,9 +21,11 @@ from core.types import Document, Outcome, Source
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A published live document: where it is stored, and the file a record came from."""
+    """A live document: in which segment or staged block it is stored, and the file a record came from. `place` is "" for
+    one that was taken just now and is not written yet.
+    """
 
-    segment: str
+    place: str
     row: int
     sha256: str
     source: str
@@ -27,12 +35,16 @@ class Entry:
 class Ledger:
     """Begins with what is published and staged; `take` and `settle` bring it up to date, source by source."""
 
-    def __init__(self, base: Index | None, staged: Iterable[Document]):
+    def __init__(self, base: Index | None, staged: Iterable[tuple[str, Table]]):
+        """`staged` are the names and documents of the blocks; a later one counts."""
         self._published: dict[str, Entry] = {}
-        for segment, row in base.live_documents() if base else ():
-            document_id, *rest = segment.document_key(row)
-            self._published[document_id] = Entry(segment.segment.name, row, *rest)
-        self._staged = {document.id: document for document in staged}
+        for segment in base.segments if base else ():
+            segment.document_ids()  # finds the columns of one length, or says that they are damaged
+            self._published.update(_entries(segment.segment.name, segment.documents, segment.live_documents))
+        self._staged: dict[str, Entry] = {}
+        for name, table in staged:
+            self._staged.update(_entries(name, table, None))
+        self._files: dict[tuple[str, str], dict[str, str]] | None = None
         self._gone: set[str] = set()
 
     def sha256(self, document_id: str, source: Source) -> str | None:
@@ -40,29 +52,35 @@ class Ledger:
         known = self._staged.get(document_id) or self._published.get(document_id)
         return known.sha256 if known and known.source == source.name else None
 
-    def take(self, item: Document | Outcome) -> Outcome:
-        """What became of one thing that `scan` met."""
+    def records(self, path: str, source: Source) -> dict[str, str]:
+        """Id and sha256 of the records that were known of the file `path` of `source` before, for `scan`."""
+        if self._files is None:
+            self._files = {}
+            for id, entry in {**self._published, **self._staged}.items():
+                self._files.setdefault((entry.source, entry.path), {})[id] = entry.sha256
+        return self._files.get((source.name, path), {})
+
+    def take(self, item: Document | Outcome) -> tuple[Outcome, Document | None]:
+        """What became of one thing that `scan` met, and the document when it is to be staged."""
         if isinstance(item, Outcome):
             if item.status == "unchanged" and item.path in self._staged:
-                return Outcome(item.path, self._status(item.path))  # staged by an earlier run, not published yet
-            return item
+                return Outcome(item.path, self._status(item.path)), None  # staged by an earlier run, not published yet
+            return item, None
         owner = self._source_of(item.id) or item.source
         if owner != item.source:
-            return Outcome(item.id, "failed", f"the source {owner!r} has a document of the same id")
+            return Outcome(item.id, "failed", f"the source {owner!r} has a document of the same id"), None
         entry = self._published.get(item.id)
         if entry and entry.sha256 == item.sha256:
             self._staged.pop(item.id, None)  # changed, and changed back before it was published
-            return Outcome(item.id, "unchanged")
-        self._staged[item.id] = item
-        return Outcome(item.id, self._status(item.id))
+            return Outcome(item.id, "unchanged"), None
+        self._staged[item.id] = Entry("", 0, item.sha256, item.source, str(item.meta.get("path", "")))
+        return Outcome(item.id, self._status(item.id)), item
 
     def _status(self, document_id: str) -> Any:
         return "changed" if document_id in self._published else "new"
 
     def _source_of(self, document_id: str) -> str | None:
-        if document_id in self._staged:
-            return self._staged[document_id].source
-        entry = self._published.get(document_id)
+        entry = self._staged.get(document_id) or self._published.get(document_id)
         return entry.source if entry else None
 
     def settle(self, source: Source, outcomes: Sequence[Outcome], yes: bool) -> list[Outcome]:
@@ -74,7 +92,7 @@ class Ledger:
         met = {outcome.path: outcome for outcome in outcomes}
         failed = _Failed(source, outcomes)
         mine = {id: entry.path for id, entry in self._published.items() if entry.source == source.name}
-        staged = {d.id: str(d.meta.get("path", "")) for d in self._staged.values() if d.source == source.name}
+        staged = {id: entry.path for id, entry in self._staged.items() if entry.source == source.name}
         gone = {
             id
             for id, path in {**mine, **staged}.items()
@@ -93,17 +111,33 @@ class Ledger:
         self._gone |= gone & mine.keys()
         return removed + [outcome for outcome in outcomes if outcome.path not in self._gone]
 
-    def staged(self) -> list[Document]:
-        """New and changed documents, ordered by id."""
-        return sorted(self._staged.values(), key=lambda document: document.id)
+    def kept(self, block: str) -> list[int]:
+        """The rows of a block that was staged earlier that are still to be published, rising."""
+        return sorted(entry.row for entry in self._staged.values() if entry.place == block)
 
     def dead(self) -> dict[str, tuple[int, ...]]:
         """The rows of the base generation that are replaced or removed: segment name -> rising rows."""
         rows: dict[str, list[int]] = {}
         for id, entry in self._published.items():
             if id in self._staged or id in self._gone:
-                rows.setdefault(entry.segment, []).append(entry.row)
+                rows.setdefault(entry.place, []).append(entry.row)
         return {name: tuple(sorted(found)) for name, found in sorted(rows.items())}
+
+
+def _entries(place: str, table: Table, live: NDArray[np.bool_] | None) -> Iterator[tuple[str, Entry]]:
+    """Id and entry of the live documents of a table. Of an index that may come from anywhere, so nothing is taken on trust."""
+    columns = [table.strings(name) for name in ("id", "sha256", "source", "meta")]
+    for row, (id, sha256, source, meta) in enumerate(zip(*columns, strict=True)):
+        if live is None or live[row]:
+            yield id, Entry(place, row, sha256, intern(source), intern(_path(meta)) if '"path"' in meta else "")
+
+
+def _path(meta: str) -> str:
+    """The file that a record came from, "" where there is none."""
+    try:
+        return str(json.loads(meta).get("path", ""))
+    except (ValueError, AttributeError, RecursionError):
+        return ""
 
 
 class _Failed:

@@ -14,8 +14,11 @@ from core.canonical import canonical
 from core.errors import UsageError, shell
 from core.index.columns import Column, Table
 from core.index.staging import Staging
-from core.index.state import State
+from core.index.state import Block, State
 from core.types import Chunk, Document
+
+BLOCK_BYTES = 4 << 20  # of text: some 8,000 chunks, whose vectors and words are worked on in memory
+BLOCK_DOCUMENTS = 8192
 
 _COLUMNS = ("id", "title", "text", "source", "sha256")
 
@@ -30,24 +33,75 @@ def not_through(staging: Staging, stage: str) -> UsageError:
     )
 
 
-def staged_documents(staging: Staging, state: State) -> list[Document]:
-    """Raises UsageError when an ingest was cut off or its table was damaged."""
-    table = staging.table(state, "documents")
+def staged_table(staging: Staging, block: Block, kind: str) -> Table:
+    """A table of a block. Raises UsageError, naming the stage to run again, when it is missing, out of date or damaged."""
+    table = staging.table(block, kind)
     if table is None:
+        stages = {"documents": "ingest", "chunks": "chunk", "vectors": "embed", "lexical": "index"}
+        raise not_through(staging, stages[kind])
+    return table
+
+
+def check_ingested(staging: Staging, state: State) -> None:
+    """Raises UsageError when an ingest was cut off, or its documents were damaged."""
+    if state.reading:
         raise not_through(staging, "ingest")
-    return list(read_documents(table))
+    for block in state.blocks:
+        staged_table(staging, block, "documents")
 
 
-def staged_chunks(staging: Staging, state: State, documents: Sequence[Document]) -> list[Chunk]:
-    """Raises UsageError when the documents are not cut, or their chunks were damaged."""
-    table = staging.table(state, "chunks")
-    if table is None:
-        raise not_through(staging, "chunk")
-    return list(read_chunks(table, documents))
+def block_documents(staging: Staging, block: Block) -> list[Document]:
+    return list(read_documents(staged_table(staging, block, "documents")))
 
 
-def document_columns(documents: Sequence[Document]) -> dict[str, list[str]]:
-    columns = {name: [getattr(document, name) for document in documents] for name in _COLUMNS}
+def block_chunks(staging: Staging, block: Block) -> list[Chunk]:
+    """The chunks of a block with their texts. Raises UsageError when its documents are not cut."""
+    table = staged_table(staging, block, "chunks")
+    return list(read_chunks(table, block_documents(staging, block)))
+
+
+class BlockWriter:
+    """Documents as they come, gathered into blocks; each is written when it is full, its documents ordered by id."""
+
+    def __init__(self, staging: Staging):
+        self._staging = staging
+        self._open: list[Document] = []
+        self._bytes = 0
+
+    def add(self, document: Document) -> Block | None:
+        """The block that this document filled, once it is written."""
+        self._open.append(document)
+        self._bytes += len(document.text)
+        if self._bytes < BLOCK_BYTES and len(self._open) < BLOCK_DOCUMENTS:
+            return None
+        return self.close()
+
+    def close(self) -> Block | None:
+        """The block of what is left."""
+        documents, self._open, self._bytes = sorted(self._open, key=lambda document: document.id), [], 0
+        return self._staging.new_block(document_columns(documents), len(documents)) if documents else None
+
+
+class StagedDocuments(Sequence[Document]):
+    """All staged documents, in the order of their ids; each is read when it is asked for."""
+
+    def __init__(self, staging: Staging, blocks: Sequence[Block]):
+        self._tables = [staged_table(staging, block, "documents") for block in blocks]
+        ids = [(id, n, row) for n, table in enumerate(self._tables) for row, id in enumerate(table.strings("id"))]
+        self._places = [place for _, *place in sorted(ids)]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return [self[n] for n in range(*at.indices(len(self)))]
+        number, row = self._places[at]
+        return read_document(self._tables[number], row)
+
+
+def document_columns(documents: Sequence[Document]) -> dict[str, Column]:
+    columns: dict[str, Column] = {name: [getattr(document, name) for document in documents] for name in _COLUMNS}
     return {**columns, "meta": [canonical(dict(document.meta)).decode() for document in documents]}
 
 
@@ -58,7 +112,12 @@ def read_documents(table: Table) -> Iterator[Document]:
         yield Document(**{**value, "meta": json.loads(value["meta"])})
 
 
-def chunk_columns(chunks: Sequence[tuple[int, Chunk]]) -> dict[str, Column]:
+def read_document(table: Table, row: int) -> Document:
+    value: dict[str, Any] = {name: table.strings(name)[row] for name in (*_COLUMNS, "meta")}
+    return Document(**{**value, "meta": json.loads(value["meta"])})
+
+
+def chunk_columns(chunks: Sequence[tuple[int, Chunk]]) -> dict[str, Any]:
     """Columns of (row of the document, chunk) pairs."""
     return {
         "document": np.array([row for row, _ in chunks], dtype=np.int32),

@@ -28,6 +28,7 @@ _LEAST = 500  # candidates that are always scored: it takes a twentieth of a mil
 _K = 10
 _STAND_INS = 300
 _BLOCK = 1 << 15  # rows at once: what is touched stays in the cache
+_ROWS = 1 << 12  # rows at once when codes are made: what is held beyond the mapped vectors stays small
 
 Floats = NDArray[np.float32]
 
@@ -127,7 +128,7 @@ def differing(words: NDArray[np.uint64], planes: list[NDArray[np.uint64]]) -> ND
 
 def make_codes(vectors: Floats, metric: str) -> dict[str, Column]:
     """The columns of a codes table for vectors (rows × dimension), the depth found. Equal vectors give equal columns."""
-    blocks = [slice(start, start + _BLOCK) for start in range(0, len(vectors), _BLOCK)]
+    blocks = [slice(start, start + _ROWS) for start in range(0, len(vectors), _ROWS)]
     total = sum(_directions(vectors[block], metric).sum(axis=0, dtype=np.float64) for block in blocks)
     mean = (np.zeros(vectors.shape[1]) + total / max(len(vectors), 1)).astype(np.float32)
     parts = [_encode(vectors[block], mean, metric) for block in blocks] or [_encode(vectors, mean, metric)]
@@ -188,8 +189,8 @@ def stand_ins(vectors: Floats, codes: Codes, metric: str) -> Floats:
 def _nearest(vectors: Floats, asked: Floats, metric: str) -> NDArray[np.int64]:
     """The ten nearest rows of each query, queries × 10 (fewer where there are fewer rows)."""
     scores, rows = np.empty((len(asked), 0), dtype=np.float32), np.empty((len(asked), 0), dtype=np.int64)
-    for start in range(0, len(vectors), _BLOCK):
-        part = _directions(vectors[start : start + _BLOCK], metric)
+    for start in range(0, len(vectors), _ROWS):
+        part = _directions(vectors[start : start + _ROWS], metric)
         found = asked @ part.T
         if metric == "euclidean":
             found -= np.einsum("ij,ij->i", part, part) / np.float32(2)

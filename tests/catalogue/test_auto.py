@@ -156,11 +156,11 @@ class TestFailure:
     def test_an_interrupted_creation_goes_on_as_if_it_had_not_begun(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def interrupt(*_: object) -> None:
+        def interrupt(*_: object, **__: object) -> None:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr("core.pipeline.ingest._scan", interrupt)
+            patch.setattr("core.pipeline.ingest.scan", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 built(tmp_path, CHINESE)
         assert not (tmp_path / "my.index").exists()

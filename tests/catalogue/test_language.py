@@ -110,10 +110,9 @@ def test_traces_are_not_named() -> None:
     assert names_of({}) == ""
 
 
-def test_the_sample_does_not_depend_on_the_order_and_is_spread() -> None:
+def test_the_sample_is_spread() -> None:
     documents = [Document(f"{n:05d}", "", "", "s", "") for n in range(1000)]
     chosen = sample(documents)
-    assert chosen == sample(documents[::-1])
     assert len(chosen) == 400
     assert (chosen[0].id, chosen[-1].id) == ("00000", "00997")
     assert sample(documents[:3]) == documents[:3]

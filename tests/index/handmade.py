@@ -54,6 +54,12 @@ def for_small_segments(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("core.vectors.plan.graph_pays", lambda *sizes: True)
 
 
+def without_merges(patch: pytest.MonkeyPatch) -> None:
+    """Every build leaves a segment of its own, however small, and the dead stay where they are."""
+    patch.setattr("core.index.policy.STEP", 0.0)
+    patch.setattr("core.index.policy.MOST_DEAD", 1.0)
+
+
 @dataclass(frozen=True)
 class Seen:
     """Everything a reader can learn of an index: its documents, and the answers to some queries."""

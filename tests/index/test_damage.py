@@ -13,7 +13,19 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from handmade import FIRST, SECOND, Seen, all_files, built, for_small_segments, generation, put, see, seen
+from handmade import (
+    FIRST,
+    SECOND,
+    Seen,
+    all_files,
+    built,
+    for_small_segments,
+    generation,
+    put,
+    see,
+    seen,
+    without_merges,
+)
 
 from core.canonical import canonical
 from core.errors import CorruptError, FormatError, NoIndexError, SamespaceError
@@ -33,6 +45,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, root = put(folder / "notes", FIRST), folder / "whole.index"
     with pytest.MonkeyPatch.context() as patch:
         for_small_segments(patch)
+        without_merges(patch)
         built(root, source, ann=ANN)
         put(source, SECOND)
         built(root, source)

@@ -23,6 +23,7 @@ from handmade import (
     see,
     seen,
     steps_of,
+    without_merges,
 )
 
 from cli.files import write_lines
@@ -109,6 +110,7 @@ def test_no_published_file_changes_when_graphs_come_and_go(
 ) -> None:
     pytest.importorskip("hnswlib")
     for_small_segments(monkeypatch)
+    without_merges(monkeypatch)
     source, root = put(tmp_path / "notes", FIRST), tmp_path / "my.index"
     built(root, source, ann="hnsw")
     put(source, SECOND)
@@ -216,7 +218,7 @@ def test_a_temporary_name_that_is_a_link_is_not_written_through(root: Path, vict
     planted -= {root / "generations" / "000003.json.tmp"}
     planted |= {new / path.name for path in written if not path.is_relative_to(counted)}
     planted |= {path.with_suffix("") for path in planted if path.parent == new}
-    assert {"state.json.tmp", "documents.tmp", "000003.tmp", "CURRENT.tmp"} <= {path.name for path in planted}
+    assert {"state.json.tmp", "documents.tmp", "lexical.tmp", "CURRENT.tmp"} <= {path.name for path in planted}
     for path in planted:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.symlink_to(victim / "file")

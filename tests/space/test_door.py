@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from core.encoders import Model, Work
 from core.encoders.hashing import HashingEncoder
 from core.errors import BackendError, SpaceMismatchError
+from core.index import fs
 from core.index.reader import open_index
 from core.index.staging import Staging
 from core.pipeline.chunk import chunk
@@ -262,6 +263,10 @@ def test_a_first_run_altered_between_two_batches(tmp_path: Path, source: Path, m
     assert len(seen(root).documents) == len(FIRST) + 1
 
 
+def _stop() -> None:
+    raise KeyboardInterrupt
+
+
 def test_kept_parts_that_lie_elsewhere_are_found_when_they_are_sealed(
     root: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,7 +274,10 @@ def test_kept_parts_that_lie_elsewhere_are_found_when_they_are_sealed(
     put(source, SECOND)
     ingest(root)
     chunk(root)
-    embed(root)
+    with monkeypatch.context() as patch:  # before they are gathered in the table of their block
+        patch.setattr(fs, "on_step", lambda step, path: _stop() if path.name == "vectors.tmp" else None)
+        with pytest.raises(KeyboardInterrupt):
+            embed(root)
     staging, space = Staging(root), generation(root).primary.space
     ((texts, vectors),) = staging.parts(space, 128)
     staging.add_part(space, texts, -vectors)  # the later part of the same texts counts

@@ -1,0 +1,112 @@
+"""What a build would do, found out by doing it beside the index: sources are read and cut, nothing is embedded or written."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from core.config import AUTO, open_encoder
+from core.embeddings import Embeddings
+from core.encoders import Encoder, Model
+from core.index.reader import open_published
+from core.index.staging import Staging
+from core.index.state import State
+from core.pipeline.chunk import chunk_staged
+from core.pipeline.embed import block_texts, known_vectors
+from core.pipeline.ingest import IngestReport, check_paths, stage_sources
+from core.pipeline.known import hash_texts
+from core.pipeline.spaces import index_encoder
+from core.progress import SILENT, Progress
+from core.sources.memory import Memory
+
+SAMPLE = 24  # texts that are embedded to see how long it takes
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """`chunks` would be cut, `embedded` texts go through the model, `cached` come from the embedding cache; `seconds` is how
+    long the embedding would take on this machine, from `sampled` texts that were embedded to find out.
+    """
+
+    ingest: IngestReport
+    chunks: int = 0
+    embedded: int = 0
+    cached: int = 0
+    seconds: float = 0.0
+    sampled: int = 0
+
+
+def dry_run(
+    root: Path,
+    paths: Sequence[str] = (),
+    *,
+    model: str | None = None,
+    name: str | None = None,
+    yes: bool = False,
+    chunker: str | None = None,
+    size: int | None = None,
+    overlap: int | None = None,
+    progress: Progress = SILENT,
+) -> DryRun:
+    """What `build` would do with the same arguments. Takes no lock and writes nothing into the index, which need not exist.
+
+    Raises what `build` raises.
+    """
+    check_paths(root, paths)
+    is_new = not (root / "samespace.json").exists()
+    encoder = open_encoder(model) if is_new and model not in (None, AUTO) else None
+    with tempfile.TemporaryDirectory(prefix="samespace-") as scratch:
+        folder = Path(scratch) / "staging"
+        if (root / "staging").is_dir():
+            shutil.copytree(root / "staging", folder, symlinks=True)
+        staging = Staging(root, folder)
+        report = stage_sources(staging, encoder, Memory(root), paths, model, name, yes, progress)
+        if not report.staged:
+            return DryRun(report)
+        chunked = chunk_staged(staging, chunker, size, overlap, progress)
+        state = staging.require("embed")
+        missing = _missing(staging, state)
+        encoder = index_encoder(open_published(root), Model.from_json(state.model), "documents")
+        left = _not_cached(missing, encoder)
+        seconds, sampled = _time(left, encoder)
+    return DryRun(report, chunked.chunks, len(left), len(missing) - len(left), seconds, sampled)
+
+
+def _missing(staging: Staging, state: State) -> dict[bytes, str]:
+    """The different texts that have no vector in the index, by their hash."""
+    known = known_vectors(staging, state, open_published(staging.root))
+    missing: dict[bytes, str] = {}
+    for block in state.blocks:
+        texts = block_texts(staging, block, state)
+        hashes = hash_texts(texts)
+        for row in np.flatnonzero(~known.has(hashes)):
+            missing.setdefault(hashes[row].tobytes(), texts[row])
+    return missing
+
+
+def _not_cached(missing: dict[bytes, str], encoder: Encoder) -> list[str]:
+    cache = Embeddings(encoder.space.id, "passage", encoder.runtime(), encoder.space.dimension)
+    hashes = np.frombuffer(b"".join(missing), dtype=np.uint8).reshape(len(missing), -1)
+    found = cache.find(hashes) if missing else {}
+    cache.close()
+    return [text for key, text in missing.items() if key not in found]
+
+
+def _time(texts: list[str], encoder: Encoder) -> tuple[float, int]:
+    """Seconds for all texts, from a sample of all lengths, and how many were sampled."""
+    ordered = sorted(texts, key=len)
+    count = min(SAMPLE, len(ordered))
+    sample = [ordered[n * len(ordered) // count] for n in range(count)]
+    if not sample:
+        return 0.0, 0
+    encoder.embed(sample[:1], "passage")  # what is only done once is not counted
+    start = time.perf_counter()
+    encoder.embed(sample, "passage")
+    spent = time.perf_counter() - start
+    return spent * sum(map(len, texts)) / max(sum(map(len, sample)), 1), len(sample)

@@ -1,0 +1,68 @@
+"""Waiting for the sources of an index to change."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.index.reader import open_index
+
+if TYPE_CHECKING:
+    from watchfiles import Change
+
+QUIET = 1600  # milliseconds without a change after which the changes so far count as one
+LOOK = 1000  # milliseconds between two looks at sources that are files
+
+
+def changes(root: Path) -> Iterator[None]:
+    """At once, for what may have changed before anybody watched, and then every time something changed in the sources of the
+    index at `root`. Ends by Ctrl-C only, which raises KeyboardInterrupt.
+
+    Folders are watched by the system, files looked at every second, so that they may be replaced. What lies in the index
+    itself does not count, nor do hidden files.
+    """
+    roots = [Path(source.root) for source in open_index(root).generation.sources]
+    files = [path for path in roots if not path.is_dir()]
+    before, is_first = _looks(files), True
+    for found in _watched([path for path in roots if path.is_dir()], root.resolve()):
+        now = _looks(files)
+        if found or is_first or now != before:
+            before, is_first = now, False
+            yield
+
+
+def _watched(folders: Sequence[Path], index: Path) -> Iterator[bool]:
+    """About every second, and sooner when something changed in the folders: whether it did."""
+    from watchfiles import watch
+
+    def counts(change: Change, path: str) -> bool:
+        changed = Path(path)
+        mine = [folder for folder in folders if changed.is_relative_to(folder)]
+        hidden = all(any(part.startswith(".") for part in changed.relative_to(folder).parts) for folder in mine)
+        return not hidden and not changed.is_relative_to(index)
+
+    while not folders:
+        time.sleep(LOOK / 1000)
+        yield False
+    for found in watch(
+        *folders,
+        watch_filter=counts,
+        debounce=QUIET,
+        rust_timeout=LOOK,
+        yield_on_timeout=True,
+        ignore_permission_denied=True,
+    ):
+        yield bool(found)
+
+
+def _looks(files: Sequence[Path]) -> list[tuple[int, int] | None]:
+    looks: list[tuple[int, int] | None] = []
+    for path in files:
+        try:
+            stat = path.stat()
+            looks.append((stat.st_mtime_ns, stat.st_size))
+        except OSError:
+            looks.append(None)
+    return looks
