@@ -107,8 +107,14 @@ def command_line(words: list[str]) -> tuple[int, str]:
 
 Act = Callable[[str], None]  # gets the name of the step or the call
 Moment = Callable[[int, Act], Any]  # a context manager: from 0, each counted, and `act` called once
+# Not stat and lstat: how many of these there are depends on how deep the folder lies.
+_CALLS = {
+    "open", "read", "readinto", "write", "flush", "fsync", "truncate", "link", "replace", "rename", "unlink", "mkdir",
+    "rmdir", "scandir", "listdir", "flock", "fstat",
+}  # fmt: skip
 _SYSTEM = {"posix", "io", "_io", "fcntl"}
-_READ_ONLY = ("/core/sources/", "/core/cache.py")  # what fails there is a document's failure, or costs nothing
+# What fails there is a document's failure, or costs nothing, or is Python's own.
+_ELSEWHERE = ("/core/sources/", "/core/cache.py", "<frozen importlib")
 
 
 def kill_myself(name: str = "") -> None:
@@ -138,7 +144,7 @@ def at_call(number: int, act: Act) -> Iterator[list[str]]:
     calls: list[str] = []
 
     def profile(frame: FrameType, event: str, called: Any) -> None:
-        if event != "c_call" or _module(called) not in _SYSTEM or called.__name__ in ("close", "fspath"):
+        if event != "c_call" or called.__name__ not in _CALLS or _module(called) not in _SYSTEM:
             return
         if _is_elsewhere(frame):
             return
@@ -165,7 +171,7 @@ def _is_elsewhere(frame: FrameType | None) -> bool:
     ours = False
     while frame is not None:
         name = frame.f_code.co_filename
-        if any(part in name for part in _READ_ONLY):
+        if any(part in name for part in _ELSEWHERE):
             return True
         ours = ours or "/core/index/" in name or "/core/pipeline/" in name
         frame = frame.f_back

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,8 +74,9 @@ class Scene:
             yield
 
     def copied(self, folder: Path) -> Path:
-        """The index before, in `folder`, to be experimented on."""
+        """The index before, in `folder`, to be experimented on, with a cache of its own: every trial begins alike."""
         folder.mkdir(parents=True, exist_ok=True)
+        os.environ["SAMESPACE_CACHE"] = f"{folder}.cache"
         root = folder / "my.index"
         if self.root.exists():
             shutil.copytree(self.root, root, symlinks=True)
