@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -54,6 +55,16 @@ def collect(root: Path) -> None:
     """Old generations are removed, where there is a command for that."""
     if importlib.util.find_spec("core.index.collect"):
         importlib.import_module("core.index.collect").collect(root, keep=1)
+
+
+@contextmanager
+def workplace() -> Iterator[Path]:
+    """A folder for trials, in memory where there is such a place with some room: a trial waits for the disk otherwise,
+    and what a process leaves behind that dies does not depend on it."""
+    memory = Path("/dev/shm")
+    fits = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 1 << 25
+    with tempfile.TemporaryDirectory(prefix="faults-", dir=memory if fits else None) as folder:
+        yield Path(folder).resolve()
 
 
 @dataclass
