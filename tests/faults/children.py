@@ -106,7 +106,7 @@ def command_line(words: list[str]) -> tuple[int, str]:
 # Moments: the k-th step that core/index/fs.py announces, or the k-th system call of the index's code
 
 Act = Callable[[str], None]  # gets the name of the step or the call
-Moment = Callable[[int, Act], Any]  # a context manager: from 0, each counted, and `act` called once
+Moment = Callable[[int | None, Act], Any]  # a context manager: counted from 0; `act` is called once, or (None) each time
 # Not stat and lstat: how many of these there are depends on how deep the folder lies.
 _CALLS = {
     "open", "read", "readinto", "write", "flush", "fsync", "truncate", "link", "replace", "rename", "unlink", "mkdir",
@@ -122,13 +122,13 @@ def kill_myself(name: str = "") -> None:
 
 
 @contextmanager
-def at_step(number: int, act: Act) -> Iterator[list[str]]:
-    """`act` before the `number`-th step of the block. Gives the list of all steps as it grows."""
+def at_step(number: int | None, act: Act) -> Iterator[list[str]]:
+    """`act` before the `number`-th step of the block, or before each. Gives the list of all steps as it grows."""
     steps: list[str] = []
 
     def on_step(step: str, path: Any) -> None:
         steps.append(f"{step} {path.name}")
-        if len(steps) == number + 1:
+        if number is None or len(steps) == number + 1:
             act(step)
 
     before, fs.on_step = fs.on_step, on_step
@@ -139,8 +139,8 @@ def at_step(number: int, act: Act) -> Iterator[list[str]]:
 
 
 @contextmanager
-def at_call(number: int, act: Act) -> Iterator[list[str]]:
-    """`act` before the `number`-th system call of the block that may touch the index. Gives the calls as they grow."""
+def at_call(number: int | None, act: Act) -> Iterator[list[str]]:
+    """`act` before the `number`-th system call of the block that may touch the index, or before each. Gives the calls as they grow."""
     calls: list[str] = []
 
     def profile(frame: FrameType, event: str, called: Any) -> None:
@@ -149,7 +149,7 @@ def at_call(number: int, act: Act) -> Iterator[list[str]]:
         if _is_elsewhere(frame):
             return
         calls.append(called.__name__)
-        if len(calls) == number + 1:
+        if number is None or len(calls) == number + 1:
             act(called.__name__)
 
     sys.setprofile(profile)
