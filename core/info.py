@@ -13,6 +13,9 @@ from core.index.state import State, read_state
 from core.language import not_known, shares
 from core.space.identity import check_record
 
+# An ingest that was cut off has not seen all documents, by which the model is chosen.
+_NOT_CHOSEN: dict[str, Any] = {"name": "not chosen yet", "provider": "auto", "revision": None, "languages": []}
+
 
 @dataclass(frozen=True, slots=True)
 class Info:
@@ -75,7 +78,8 @@ def info(root: Path) -> Info:
                 path=root,
                 fix=f"samespace build FOLDER --to {shell(root)}",
             )
-        return Info(root, None, staged, {"identity": dict(staged.space), "model": dict(staged.model)}, 0)
+        model = dict(staged.model) or _NOT_CHOSEN
+        return Info(root, None, staged, {"identity": dict(staged.space), "model": model}, 0)
     path = root / generation_name(number)
     generation = Generation.from_bytes(path.read_bytes(), path)
     name = f"spaces/{generation.primary.space}/space.json"

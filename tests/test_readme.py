@@ -20,6 +20,7 @@ def test_the_tour_shows_every_command() -> None:
     commands = set(re.findall(r"samespace ([a-z-]+)", "\n".join(LINES)))
     assert commands >= {"build", "ingest", "chunk", "embed", "index", "search", "rerank", "eval"}
     assert commands >= {"similar", "verify-space", "info", "check"}
+    assert commands >= {"stats", "history", "diff", "rollback", "gc"}
 
 
 def test_every_line_of_the_tour_works(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ COMMANDS = (
     "history",
     "diff",
     "check",
+    "repair",
     "gc",
     "rollback",
     "models",

@@ -45,9 +45,9 @@ def build(
 ) -> None:
     """Read, chunk, embed and index: the four stages at once. Run again, it does only what changed.
 
-    Example: samespace build sample_corpus --to sample.index
-
     At night, from cron: samespace build --to my.index --quiet --json --wait 600 --keep 7
+
+    Example: samespace build sample_corpus --to sample.index
     """
     stages: dict[str, Any] = {
         "model": model,
@@ -94,19 +94,20 @@ def _watch(to: Path, keep: int | None, wait: float, json: bool, quiet: bool) -> 
     from core.pipeline.watch import changes
 
     note("watching the sources; Ctrl-C ends it")
-    waiting = True
+    building = False
     try:
         for _ in changes(to):
-            waiting = False
             try:
+                building = True
                 report = _build(to, (), keep, wait, {})
+                building = False
                 if report.index.published:
                     _tell(report, to, json, quiet)
             except SamespaceError as error:
                 complain(f"{time.strftime('%H:%M:%S')} {error.message}" + (f"\n  → {error.fix}" if error.fix else ""))
-            waiting = True
+            building = False
     except KeyboardInterrupt:
-        if not waiting:
+        if building:
             raise
 
 

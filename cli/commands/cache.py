@@ -11,15 +11,17 @@ from cli.options import Json
 from cli.render import emit_json, fields, table
 from core.errors import UsageError
 
-app = typer.Typer(
-    help="What this machine keeps beside the indexes, to be faster: show it, make it smaller.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+@app.callback()
+def cache() -> None:
+    """What this machine keeps beside the indexes, to be faster: show it, make it smaller.
+
+    Example: samespace cache stats
+    """
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
@@ -12,15 +13,26 @@ from cli.render import emit_json, say, visible
 from core.errors import ExitCode
 
 
-def check(index: IndexPath, json: Json = False) -> None:
+def check(
+    index: IndexPath,
+    read_data: Annotated[
+        bool, typer.Option("--read-data", help="Read every byte of every generation; trust nothing remembered.")
+    ] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Besides, make a sample again from the documents: chunks, words, vectors.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Check every file of the published generation: digests, sizes, structure. Exit 12 when something is damaged.
+
+    Every finding says what to do. A file that was read whole before and looks unchanged is not read again.
 
     Example: samespace check sample.index
     """
     from core.check import check as check_index
 
     with progress() as bar:
-        findings = check_index(index, bar)
+        findings = check_index(index, bar, read_data=read_data, deep=deep)
     damaged = any(finding.severity == "error" for finding in findings)
     if json:
         emit_json(

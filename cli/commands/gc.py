@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -24,7 +25,6 @@ def gc(
     Example: samespace gc sample.index --keep 3
     """
     from core.index.collect import collect
-    from core.index.kept import in_words
 
     with progress() as bar:
         done = collect(index, keep, wait=wait, dry_run=dry_run, progress=bar)
@@ -41,15 +41,21 @@ def gc(
             },
         )
         return
-    which = f"generations {in_words(done.generations)}" if done.generations else "no generation"
+    which = _names(done.generations) if done.generations else "no generation"
     fields(
         [
             (
                 "would remove" if dry_run else "removed",
                 f"{which}, {len(done.files):,} other files, {done.size:,} bytes",
             ),
-            ("keeps", f"generations {in_words(done.kept)}"),
+            ("keeps", _names(done.kept)),
         ]
     )
     if dry_run:
         note("nothing was changed (--dry-run)")
+
+
+def _names(numbers: Sequence[int]) -> str:
+    from core.index.kept import in_words
+
+    return f"generation{'s' if len(numbers) > 1 else ''} {in_words(numbers)}"

@@ -37,6 +37,9 @@ def search(
         Path | None, typer.Option(metavar="FILE", help="Write the ranking of documents as a TREC run; - is stdout.")
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show every stage's score, rank and weight.")] = False,
+    untrusted: Annotated[
+        bool, typer.Option("--untrusted", help="The index is somebody else's: hand none of its graphs to native code.")
+    ] = False,
     full: Annotated[bool, typer.Option("--full", help="Show whole chunks.")] = False,
     json: Json = False,
 ) -> None:
@@ -53,7 +56,8 @@ def search(
             "give a query, or a file of them with --queries", fix='samespace search INDEX "what you look for"'
         )
     chosen = unit or ("document" if queries or run else "chunk")
-    settings = SearchSettings(mode=mode, k=k, depth=depth, unit=chosen, **choose_fusion(fusion, alpha))  # type: ignore[arg-type]
+    options = {"untrusted": untrusted, **choose_fusion(fusion, alpha)}
+    settings = SearchSettings(mode=mode, k=k, depth=depth, unit=chosen, **options)  # type: ignore[arg-type]
     if queries is None and run is None:
         reading(index, lambda opened: _one(opened, settings, model, query or "", explain, full, json))
         return

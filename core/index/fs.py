@@ -199,20 +199,21 @@ def lock(path: Path, wait: float = 0.0, told: Callable[[str], None] = untold) ->
 
 def _acquire(descriptor: int, path: Path, wait: float, told: Callable[[str], None]) -> None:
     """Lock the open file of `path`. Raises LockedError when `wait` seconds have passed."""
-    start, is_told = time.monotonic(), False
+    start = time.monotonic()
+    end, is_told = start + wait, False
     while not _locked(descriptor):
         who = f"another process is writing to this index ({_holder(os.pread(descriptor, 1000, 0))})"
-        waited = time.monotonic() - start
-        if not waited < wait:
+        now = time.monotonic()
+        if not now < end:
             raise LockedError(
-                f"{who}; waited {waited:.1f} seconds" if wait > 0 else who,
+                f"{who}; waited {now - start:.1f} seconds" if wait > 0 else who,
                 path=path.parent,
                 fix="wait until it has finished; searching works meanwhile (--wait SECONDS waits for it)",
             )
         if not is_told:
             told(f"{who}; waiting up to {wait:g} seconds")
             is_told = True
-        time.sleep(min(_AGAIN, wait - waited))
+        time.sleep(min(_AGAIN, end - now))
     # Who held it may have taken a creation back, and the file with it: a lock on what has no name holds nobody off.
     if not path.exists() or not os.path.samestat(os.fstat(descriptor), path.stat()):
         raise LockedError(

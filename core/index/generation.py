@@ -257,6 +257,11 @@ def read_current(root: Path) -> int:
     return number
 
 
+def published_number(root: Path) -> int:
+    """The same, and 0 where there is no index at all."""
+    return read_current(root) if (root / "samespace.json").exists() else 0
+
+
 def read_generation_file(path: Path) -> bytes:
     """Raises MissingFileError when it is not there or no file."""
     try:
@@ -276,19 +281,25 @@ def _parse_current(root: Path) -> tuple[int, str]:
     return int(match[1]), match[2].decode()
 
 
-def _damaged_current(root: Path, what: str) -> CorruptError:
-    """Says what to write into CURRENT where a whole generation is still there."""
-    fix = "no whole generation is there: restore the index from a copy, or build it again in a new place"
+def newest_line(root: Path) -> tuple[int, bytes] | None:
+    """The newest generation whose file is whole, and what CURRENT holds when it names it; None where there is none."""
     for path in sorted((root / "generations").glob("*.json"), reverse=True):
         with contextlib.suppress(SamespaceError, OSError):
             data = path.read_bytes()
             number = Generation.from_bytes(data, path).generation
-            line = current_line(number, hashlib.sha256(data).hexdigest()).decode().strip()
-            fix = (
-                f"the newest whole generation is {number}; to go back to it (later ones are then removed by the next build): "
-                f"echo '{line}' > {shell(root / 'CURRENT')}"
-            )
-            break
+            return number, current_line(number, hashlib.sha256(data).hexdigest())
+    return None
+
+
+def _damaged_current(root: Path, what: str) -> CorruptError:
+    """Says how to name the newest generation again where a whole one is still there."""
+    fix = "no whole generation is there: restore the index from a copy, or build it again in a new place"
+    if (newest := newest_line(root)) is not None:
+        number, line = newest
+        fix = (
+            f"the newest whole generation is {number}; samespace repair {shell(root)} goes back to it (later ones are then "
+            f"removed), or by hand: echo '{line.decode().strip()}' > {shell(root / 'CURRENT')}"
+        )
     return CorruptError(what, path=root / "CURRENT", fix=fix)
 
 

@@ -24,6 +24,7 @@ from core.index.generation import (
     generation_name,
     missing,
     nothing_published,
+    published_number,
     read_current,
     read_generation_file,
 )
@@ -57,8 +58,12 @@ class SegmentReader:
         return self._index.table(self._names["vectors"])
 
     @property
+    def has_graph(self) -> bool:
+        return self.segment.find("hnsw", self.view, self._index.generation.files) is not None
+
+    @property
     def graph(self) -> Path | None:
-        """The verified file of the HNSW graph, or None when this segment has none."""
+        """The file of the HNSW graph, its digest verified, or None when this segment has none."""
         name = self.segment.find("hnsw", self.view, self._index.generation.files)
         return self._index.verified(name) if name else None
 
@@ -167,7 +172,7 @@ class Index:
             f"a file of generation {self.generation.generation} is damaged: {what}",
             path=self.root / name,
             fix="restore it from a copy, or build the index again in a new place; "
-            f"`samespace check {shell(self.root)}` lists all that is damaged",
+            f"`samespace check {shell(self.root)}` lists all that is damaged, `samespace repair` makes again what it can",
         )
 
     def sized(self, name: str) -> Path:
@@ -219,7 +224,7 @@ def open_index(root: Path) -> Index:
 
 def open_published(root: Path) -> Index | None:
     """The generation that CURRENT names; None where there is no index, or nothing is published in it yet. Raises as above."""
-    return open_index(root) if (root / "samespace.json").exists() and read_current(root) else None
+    return open_index(root) if published_number(root) else None
 
 
 def reading(root: Path, use: Callable[[Index], T]) -> T:

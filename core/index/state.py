@@ -11,7 +11,7 @@ from typing import Any
 
 from core.canonical import canonical, digest
 from core.errors import CorruptError
-from core.index.generation import read_current
+from core.index.generation import published_number
 from core.types import Source
 
 TABLES = ("documents", "chunks", "vectors", "lexical")  # of a block; each is made from those before it
@@ -95,7 +95,7 @@ def read_state(root: Path, folder: Path | None = None) -> State | None:
         value = json.loads(path.read_bytes())
         if value.pop("sha256") != digest(value):
             raise ValueError("sha256 differs")
-        if value["base"] != read_current(root):
+        if value["base"] != published_number(root):
             return None  # published already, before the staging could be cleared
         return State(
             **{

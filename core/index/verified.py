@@ -31,5 +31,11 @@ class Verified:
 
     def add(self, name: str, digest: Digest) -> None:
         with contextlib.suppress(OSError):
+            self._known = {other: entry for other, entry in self._known.items() if (self._root / other).exists()}
             self._known[name] = self._entry(name, digest)
+            keep(self._path, [json.dumps(self._known).encode()])
+
+    def forget(self, name: str) -> None:
+        """What was found damaged is vouched for no more."""
+        if self._known.pop(name, None) is not None:
             keep(self._path, [json.dumps(self._known).encode()])

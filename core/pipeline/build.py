@@ -9,8 +9,7 @@ from pathlib import Path
 
 from core.config import AUTO
 from core.errors import UsageError
-from core.index.generation import read_current
-from core.index.reader import open_index
+from core.index.reader import open_published
 from core.pipeline.chunk import ChunkReport, choose_settings, chunk
 from core.pipeline.embed import EmbedReport, embed
 from core.pipeline.index import IndexReport, index
@@ -52,11 +51,19 @@ def build(
         if ingested.staged:
             chunked = chunk(root, chunker=chunker, size=size, overlap=overlap, progress=progress)
             embedded = embed(root, model=model, progress=progress)
-        elif not read_current(root):
-            raise _nothing_readable(ingested, root)
         else:
-            choose_settings(open_index(root).generation.settings, chunker, size, overlap, fixed=True, root=root)
+            check_nothing_staged(ingested, root, chunker, size, overlap)
         return BuildReport(ingested, chunked, embedded, index(root, ann=ann, progress=progress))
+
+
+def check_nothing_staged(
+    report: IngestReport, root: Path, chunker: str | None, size: int | None, overlap: int | None
+) -> None:
+    """Raises UsageError when nothing was staged and there is no index yet, or it is cut in another way than is asked for."""
+    base = open_published(root)
+    if base is None:
+        raise _nothing_readable(report, root)
+    choose_settings(base.generation.settings, chunker, size, overlap, fixed=True, root=root)
 
 
 def _nothing_readable(report: IngestReport, root: Path) -> UsageError:

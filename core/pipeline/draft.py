@@ -137,7 +137,7 @@ class Draft:
             path = scratch / f"{segment.name}.hnsw"
             self.recall[segment.name] = build_graph(vectors, self._record.metric, path)
             name = segment.graph(self._view, self._number)
-            self.new_files.append(NewFile(name, path.read_bytes()))
+            self.new_files.append(NewFile(name, path))
 
     def add_codes(self, least: int) -> None:
         """Binary codes for every segment of at least so many rows that has none yet."""

@@ -17,6 +17,7 @@ from core.encoders import Encoder, Model
 from core.index.reader import open_published
 from core.index.staging import Staging
 from core.index.state import State
+from core.pipeline.build import check_nothing_staged
 from core.pipeline.chunk import chunk_staged
 from core.pipeline.embed import block_texts, known_vectors
 from core.pipeline.ingest import IngestReport, check_paths, stage_sources
@@ -68,6 +69,7 @@ def dry_run(
         staging = Staging(root, folder)
         report = stage_sources(staging, encoder, Memory(root), paths, model, name, yes, progress)
         if not report.staged:
+            check_nothing_staged(report, root, chunker, size, overlap)
             return DryRun(report)
         chunked = chunk_staged(staging, chunker, size, overlap, progress)
         state = staging.require("embed")

@@ -14,6 +14,7 @@ from core.index.staging import Staging
 from core.index.writer import publish, writing
 from core.pipeline.draft import Draft
 from core.pipeline.spaces import carried_is_whole, carried_size
+from core.pipeline.staged import check_ingested
 from core.progress import SILENT, Progress
 from core.vectors import plan
 from core.vectors.plan import check_ann
@@ -53,6 +54,8 @@ def index(
         staging = Staging(root)
         base = open_published(root)
         state = staging.state() if base else staging.require("index")
+        if state is not None:
+            check_ingested(staging, state)
         before = base.generation.settings["ann"]["name"] if base else None
         method = ann or before or "auto"
         check_ann(method)  # a wrong name or a missing package is said before any work

@@ -118,8 +118,8 @@ def stage_sources(
 
 
 class _Taking:
-    """Documents on their way from the sources into blocks. What is read is staged as it comes, so that an `ingest` that was
-    cut off need not read it again; `state` says so, once the index's model is known.
+    """Documents on their way from the sources into blocks. What is read is staged as it comes, and `state` says so: an
+    `ingest` that was cut off need not read it again.
     """
 
     def __init__(
@@ -164,10 +164,12 @@ class _Taking:
         return scan(source, known, records=records, memory=self.memory)
 
     def _save(self, sources: Sequence[Source]) -> None:
-        if self.state is not None:
-            blocks = (*(block for block, _ in self._old), *self._new)
-            self.state = replace(self.state, sources=tuple(sources), blocks=blocks, reading=True)
-            self.staging.save(self.state)
+        blocks = (*(block for block, _ in self._old), *self._new)
+        state = self.state or State(
+            base=0, sources=(), model={}, space={}
+        )  # which model fits is not known before the end
+        self.state = replace(state, sources=tuple(sources), blocks=blocks, reading=True)
+        self.staging.save(self.state)
 
     def finish(self) -> tuple[Block, ...]:
         """All blocks that are to be published: of those staged earlier only what still counts, the rest written anew."""
@@ -177,7 +179,7 @@ class _Taking:
             if len(rows) == block.documents:
                 kept.append(block)
                 continue
-            if self.state is not None:
+            if self.state is not None and self.state.space:
                 self.staging.keep_vectors(Space.from_json(self.state.space).id, block)
             written = [self._writer.add(read_document(table, row)) for row in rows]
             self._new += [new for new in written if new]
@@ -260,7 +262,7 @@ def _state(
         generation = base.generation
         space = read_space(base).space.to_json()
         state = State(generation.generation, generation.sources, generation.model, space, generation.settings)
-    other = model if state is not None and named and model != state.model["name"] else None
+    other = model if state is not None and named and model != state.model.get("name") else None
     if state is None or (state.base == 0 and other):
         encoder = encoder or (open_encoder(model) if model and named else None)
         staging.clear()  # nothing is published yet, so the index may still change its mind
@@ -271,8 +273,8 @@ def _state(
 
 
 def _is_undecided(state: State) -> bool:
-    """Whether `auto` has chosen without a document to choose by."""
-    return state.base == 0 and not state.documents and bool(state.model.get("why"))
+    """Whether `auto` has not chosen yet, or without a document to choose by."""
+    return not state.model or (state.base == 0 and not state.documents and bool(state.model.get("why")))
 
 
 def _refuse_other_space(state: State, model: str, root: Path) -> None:

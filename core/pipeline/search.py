@@ -29,7 +29,10 @@ Key = tuple[int, int]  # segment, row
 
 @dataclass(frozen=True, slots=True)
 class SearchSettings:
-    """`k` hits are returned of `depth` candidates a side; `unit` says what is ranked: chunks, or documents by their best."""
+    """`k` hits are returned of `depth` candidates a side; `unit` says what is ranked: chunks, or documents by their best.
+
+    `untrusted`: the index comes from somebody else, so that no file of it reaches native code that would have to trust it.
+    """
 
     mode: Mode = "hybrid"
     k: int = 10
@@ -37,6 +40,7 @@ class SearchSettings:
     fusion: str = "auto"
     alpha: float = DEFAULT_ALPHA
     unit: Unit = "chunk"
+    untrusted: bool = False
 
     def check(self) -> None:
         """Raises UsageError for values that do not fit."""
@@ -97,7 +101,8 @@ class Search:
         record = read_space(self.index)
         self.encoder = open_encoder(model) if model else index_encoder(self.index, record.model, "queries")
         self.verdict = guard(record, self.encoder, path=str(self.index.root), short=True, sides=("query",))
-        self._vectors = VectorSide(self.index, record, self.encoder, self._depth, queries)
+        untrusted = self.settings.untrusted
+        self._vectors = VectorSide(self.index, record, self.encoder, self._depth, queries, untrusted)
 
     def search(self, query: Query) -> SearchResult:
         """The best hits for `query`. Raises UsageError for an empty one."""

@@ -21,16 +21,22 @@ Key = tuple[int, int]
 
 
 class VectorSide:
-    """`plan` says how the neighbours are found, and why so."""
+    """`plan` says how the neighbours are found, and why so. Where the index is `untrusted`, its graphs, which native code
+    would read, are left alone.
+    """
 
-    def __init__(self, index: Index, record: SpaceRecord, encoder: Encoder, depth: int, queries: int):
+    def __init__(
+        self, index: Index, record: SpaceRecord, encoder: Encoder, depth: int, queries: int, untrusted: bool = False
+    ):
         self._encoder, self._record = encoder, record
         asked: str = index.generation.settings["ann"]["name"]
-        self._segments = [_vector_segment(segment, record) for segment in index.segments]
+        self._segments = [_vector_segment(segment, record, untrusted) for segment in index.segments]
         self._warnings = [
             f"the model is run by {encoder.runtime_name}, slower than usual: {why}" for why in encoder.passed_over[-1:]
         ]
         self.plan = choose(self._segments, depth, queries, asked)
+        if untrusted and any(segment.has_graph for segment in index.segments):
+            self.plan = replace(self.plan, reason=f"{self.plan.reason}; graphs are left out: untrusted")
         self._searcher = self._open(record.metric, depth, queries)
         self._embedded: tuple[str, NDArray[np.float32]] = ("", np.zeros(0, dtype=np.float32))
 
@@ -78,11 +84,11 @@ class VectorSide:
         ]
 
 
-def _vector_segment(segment: SegmentReader, record: SpaceRecord) -> VectorSegment:
+def _vector_segment(segment: SegmentReader, record: SpaceRecord, untrusted: bool) -> VectorSegment:
     table = segment.vectors
     vectors, norms = table.array("vectors", "<f4", 2), table.array("norms", "<f4")
     if not len(vectors) == len(norms) == segment.segment.chunks or vectors.shape[1] != record.space.dimension:
         raise CorruptError("the vectors do not fit the segment", path=table.path, fix="restore the file from a copy")
     codes = segment.codes
     found = None if codes is None else read_codes(codes, *vectors.shape)
-    return VectorSegment(vectors, norms, segment.live, segment.graph, found)
+    return VectorSegment(vectors, norms, segment.live, None if untrusted else segment.graph, found)

@@ -152,7 +152,7 @@ def read_codes(table: Table, rows: int, dimension: int) -> Codes:
         raise CorruptError(
             "the binary codes do not fit the segment",
             path=table.path,
-            fix="samespace index INDEX --ann exact, then --ann auto, makes them anew",
+            fix="samespace repair INDEX --untrusted makes them anew",
         )
     return Codes(words, mean, scale, offset, int(depth[0]), float(recall[0]))
 

@@ -1,7 +1,8 @@
 """HNSW graphs by hnswlib (Malkov & Yashunin 2016), one a segment, built from its vectors and rescored with them.
 
 hnswlib reports no error on a full disk and does not notice a damaged file, so a graph is written aside, loaded again
-and asked before it gets its name, and its digest is checked before every use.
+and asked before it gets its name, its digest is checked before every use, and its structure (`graph_file.py`): a digest
+that fits says only that the file is the one that the index's maker put there.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from core.errors import CorruptError, StorageError
 from core.types import Match
 from core.vectors import VectorSegment, best, score
 from core.vectors.exact import ExactSearcher, search_segment
+from core.vectors.graph_file import verify_graph
 
 _SPACES = {"cosine": "cosine", "dot": "ip", "euclidean": "l2"}
 
@@ -44,7 +46,12 @@ class HnswSearcher:
                 matches += search_segment(segment, number, query, depth, self._metric)
                 continue
             graph.set_ef(max(HnswSettings().ef, wanted * 2))
-            rows = np.sort(graph.knn_query(query, k=wanted)[0][0].astype(np.int64))
+            try:
+                found = graph.knn_query(query, k=wanted)[0][0]
+            except RuntimeError:  # its links do not lead to as many elements
+                matches += search_segment(segment, number, query, depth, self._metric)
+                continue
+            rows = np.sort(found.astype(np.int64))
             if segment.live is not None:
                 rows = rows[segment.live[rows]]
             scores = score(segment.vectors[rows], segment.norms[rows], query, self._metric)
@@ -53,14 +60,15 @@ class HnswSearcher:
 
 
 def _load(segment: VectorSegment, metric: str) -> Any:
-    if segment.graph is None:
+    if segment.graph is None or not len(segment.vectors):
         return None
+    verify_graph(segment.graph, segment.vectors, metric)
     graph = hnswlib.Index(space=_SPACES[metric], dim=segment.vectors.shape[1])
     try:
         graph.load_index(str(segment.graph), max_elements=len(segment.vectors))
     except RuntimeError as error:
         raise CorruptError(
-            f"this is no graph ({error})", path=segment.graph, fix="samespace index INDEX --ann exact, then --ann hnsw"
+            f"this is no graph ({error})", path=segment.graph, fix="samespace repair INDEX --untrusted makes it anew"
         ) from error
     return graph
 

@@ -72,11 +72,20 @@ class TestExamples:
             "eval",
             "similar",
             "info",
+            "stats",
+            "history",
+            "diff",
             "check",
+            "repair",
+            "gc",
+            "rollback",
             "models",
             "models show",
             "models recommend",
             "models prepare",
+            "cache",
+            "cache stats",
+            "cache prune",
         ):
             assert ok(*examples.pop(words)).out.strip(), words
         (tmp_path / "sample_corpus").mkdir()

@@ -74,9 +74,17 @@ print(*{{name.partition(".")[0] for name in sys.modules}})
         assert not loaded("info", built_index) & (HEAVY | {"numpy"})
         assert not loaded("info", built_index, "--json") & (HEAVY | {"numpy"})
 
+    def test_gc(self, built_index: Path) -> None:
+        assert not loaded("gc", built_index, "--dry-run") & (HEAVY | {"numpy"})
+
     @pytest.mark.parametrize(
         "words",
-        [["search", "{index}", "银行 bank", "--mode", "lexical"], ["check", "{index}"], ["models"]],
+        [
+            ["search", "{index}", "银行 bank", "--mode", "lexical"],
+            ["check", "{index}"],
+            ["stats", "{index}"],
+            ["models"],
+        ],
         ids=lambda w: w[0],
     )
     def test_no_command_without_vectors_loads_a_model_library(self, built_index: Path, words: list[str]) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from core.errors import NoIndexError
 from core.index import fs
-from core.index.generation import Generation
+from core.index.generation import Generation, current_line
 from core.index.reader import Index, open_index, reading
 from core.pipeline.build import BuildReport, build
 from core.pipeline.search import Mode, Search, SearchSettings
@@ -108,6 +109,14 @@ def seen_or_nothing(root: Path) -> Seen | None:
 
 def generation(root: Path) -> Generation:
     return open_index(root).generation
+
+
+def rewritten(root: Path, **changes: object) -> None:
+    """The current generation with `changes`, its own digest and CURRENT put right: as an attacker would."""
+    current = generation(root)
+    data = replace(current, **changes).to_bytes()  # type: ignore[arg-type]
+    (root / f"generations/{current.generation:06d}.json").write_bytes(data)
+    (root / "CURRENT").write_bytes(current_line(current.generation, hashlib.sha256(data).hexdigest()))
 
 
 def all_files(root: Path) -> set[str]:

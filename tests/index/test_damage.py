@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import random
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from handmade import (
     for_small_segments,
     generation,
     put,
+    rewritten,
     see,
     seen,
     without_merges,
@@ -30,7 +29,7 @@ from handmade import (
 from core.canonical import canonical
 from core.errors import CorruptError, FormatError, NoIndexError, SamespaceError
 from core.index import fs
-from core.index.generation import check_magic, current_line
+from core.index.generation import check_magic
 from core.index.reader import open_index, reading
 from core.index.writer import create
 
@@ -211,14 +210,6 @@ def test_a_newer_format(root: Path, number: int) -> None:
     for use in (seen, built, check_magic):
         with pytest.raises(FormatError, match=f"format {number}"):
             use(root)
-
-
-def rewritten(root: Path, **changes: object) -> None:
-    """The current generation with `changes`, its own digest and CURRENT put right: as an attacker would."""
-    current = generation(root)
-    data = replace(current, **changes).to_bytes()  # type: ignore[arg-type]
-    (root / f"generations/{current.generation:06d}.json").write_bytes(data)
-    (root / "CURRENT").write_bytes(current_line(current.generation, hashlib.sha256(data).hexdigest()))
 
 
 def test_an_unknown_feature_word_is_refused(root: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handmade import FIRST, SECOND, built, generation, put
+from handmade import FIRST, SECOND, built, generation, put, without_merges
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,9 +32,11 @@ from core.stats import _age, stats
 def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("history")
     source, root = put(folder / "notes", FIRST), folder / "my.index"
-    for files in ({}, SECOND, {"new.txt": None, "cat.md": FIRST["cat.md"], "gone.txt": FIRST["gone.txt"]}):
-        put(source, files)
-        built(root, source)
+    with pytest.MonkeyPatch.context() as patch:
+        without_merges(patch)
+        for files in ({}, SECOND, {"new.txt": None, "cat.md": FIRST["cat.md"], "gone.txt": FIRST["gone.txt"]}):
+            put(source, files)
+            built(root, source)
     return root
 
 
@@ -145,9 +147,10 @@ def test_collected_while_it_was_compared(root: Path) -> None:
         collect(root, 1)
         return compare(old, new)
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(UsageError, match="there is no generation 2"):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("core.history.compare", collected)
-        diff(root, 2, 3)
+        with pytest.raises(UsageError, match="there is no generation 2"):
+            diff(root, 2, 3)
 
 
 def test_words_for_a_generation(root: Path) -> None:

@@ -6,14 +6,15 @@ import contextlib
 import os
 import re
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from handmade import FIRST, SECOND, all_files, built, generation, published_files, put, see, seen
 from test_kill import ended_by, fork, kill_myself
 
-from core.errors import CorruptError, LockedError, UsageError
+from core.errors import CorruptError, LockedError, NoIndexError, UsageError
 from core.index import fs
 from core.index.generation import read_current
 from core.index.reader import missing, open_index, reading
@@ -109,6 +110,94 @@ def test_a_lock_file_that_says_nonsense(root: Path, nonsense: bytes) -> None:
         (root / "LOCK").write_bytes(nonsense)
         with pytest.raises(LockedError, match="has not said which"), writing(root):
             pass
+
+
+# Waiting for it
+
+
+class Clock:
+    """Time that passes only in sleep, while the time of day goes back. `then` is called in the `count`-th sleep."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, then: Callable[[], None] = lambda: None, count: int = 3):
+        self.now, self.sleeps, self._then, self._count = 1000.0, 0, then, count
+        patch.setattr(time, "monotonic", lambda: self.now)
+        patch.setattr(time, "time", lambda: 1e9 - self.now)
+        patch.setattr(time, "sleep", self._sleep)
+
+    def _sleep(self, seconds: float) -> None:
+        assert seconds > 0
+        self.now += seconds
+        self.sleeps += 1
+        if self.sleeps == self._count:
+            self._then()
+
+
+def end(child: int) -> None:
+    """Kill the holder and come back when the kernel has freed its lock; its end is still to be asked for."""
+    os.kill(child, signal.SIGKILL)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+
+
+def test_a_writer_waits_until_the_first_has_finished(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    with holder(root) as child:
+        clock = Clock(monkeypatch, lambda: end(child))
+        with writing(root, 60, told.append):
+            assert str(os.getpid()) in (root / "LOCK").read_text()
+        assert clock.sleeps == 3
+        assert len(told) == 1
+        assert f"process {child} on " in told[0]
+        assert "waiting up to 60 seconds" in told[0]
+
+
+@pytest.mark.parametrize("wait", [0.3, 2.0])
+def test_a_writer_gives_up_when_the_time_has_passed(root: Path, monkeypatch: pytest.MonkeyPatch, wait: float) -> None:
+    with holder(root) as child:
+        clock = Clock(monkeypatch)
+        with (
+            pytest.raises(LockedError, match=rf"process {child} on .+; waited {wait:.1f} seconds"),
+            writing(root, wait),
+        ):
+            pass
+        assert clock.now == pytest.approx(1000 + wait)
+
+
+@pytest.mark.parametrize("wait", [0.0, -1.0, float("nan")])
+def test_who_does_not_wait_is_told_at_once(root: Path, monkeypatch: pytest.MonkeyPatch, wait: float) -> None:
+    told: list[str] = []
+    with holder(root):
+        clock = Clock(monkeypatch)
+        with pytest.raises(LockedError) as caught, writing(root, wait, told.append):
+            pass
+        assert "waited" not in caught.value.message
+        assert (clock.sleeps, told) == (0, [])
+
+
+def test_a_free_lock_is_not_waited_for(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    with writing(root, 60):
+        pass
+    assert clock.sleeps == 0
+
+
+@pytest.mark.parametrize(
+    ("gone", "error"), [(("samespace.json", "LOCK"), NoIndexError), (("LOCK",), LockedError)], ids=["index", "lock"]
+)
+def test_an_index_that_is_taken_back_meanwhile(
+    root: Path, monkeypatch: pytest.MonkeyPatch, gone: tuple[str, ...], error: type[Exception]
+) -> None:
+    """As when the first build of another process came to nothing: a lock without a name holds nobody off."""
+    with holder(root) as child:
+
+        def take_back() -> None:
+            for name in gone:
+                (root / name).unlink()
+            end(child)
+
+        Clock(monkeypatch, take_back)
+        with pytest.raises(error, match=r"is not a samespace index|taken away or made anew"), writing(root, 60):
+            pass
+        assert not (root / "LOCK").exists()
 
 
 # Numbers

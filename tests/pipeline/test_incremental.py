@@ -9,10 +9,14 @@ from pathlib import Path
 import pytest
 from handmade import FIRST, SECOND, all_files, built, generation, put, seen, without_merges
 
+from core.errors import UsageError
 from core.index import fs
 from core.index.reader import Index, open_index
+from core.info import info
 from core.pipeline.build import build
+from core.pipeline.chunk import chunk
 from core.pipeline.embed import embed
+from core.pipeline.index import index
 from core.pipeline.ingest import ingest
 from core.sources.memory import Memory
 
@@ -269,8 +273,6 @@ def test_an_ingest_that_was_cut_off_goes_on(root: Path, source: Path, tmp_path: 
         patch.setattr(fs, "on_step", stop)
         with pytest.raises(KeyboardInterrupt):
             ingest(root, [str(source)])
-    from core.errors import UsageError
-
     with pytest.raises(UsageError, match="ingest"):
         embed(root)
     report = ingest(root)
@@ -280,6 +282,31 @@ def test_an_ingest_that_was_cut_off_goes_on(root: Path, source: Path, tmp_path: 
     built(tmp_path / "fresh.index", tmp_path / "first", source)
     assert seen(root).alike(seen(tmp_path / "fresh.index"))
     assert not any(name.startswith("staging/") for name in all_files(root))
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_the_first_ingest_goes_on_as_well_before_a_model_is_chosen(root: Path, source: Path) -> None:
+    put(source, {"corpus.jsonl": "".join(f'{{"_id": "r{n}", "text": "{"银行的利率" * 5} {n}"}}\n' for n in range(6))})
+
+    def stop(step: str, path: Path) -> None:
+        if step == "write" and path.parent.name == "block-000003":
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fs, "on_step", stop)
+        with pytest.raises(KeyboardInterrupt):
+            ingest(root, [str(source)])
+    described = info(root)
+    assert described.to_json()["staged"]["documents"] == 4
+    assert described.space["model"]["name"] == "not chosen yet"
+    for stage in (chunk, embed, index):
+        with pytest.raises(UsageError, match="ingest"):
+            stage(root)
+    kept = {path.parent.name for path in (root / "staging").glob("block-*/documents")}
+    report = ingest(root)
+    assert report.model.name != "not chosen yet"
+    assert report.staged == len(FIRST) + 6
+    assert kept < {path.name for path in (root / "staging").glob("block-*")}  # what was read is not read again
 
 
 @pytest.mark.usefixtures("small_blocks")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from handmade import FIRST, SECOND, built, for_small_segments, generation, put
+from handmade import FIRST, SECOND, built, for_small_segments, generation, put, without_merges
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -192,6 +192,7 @@ class TestIndex:
         self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for_small_segments(monkeypatch)
+        without_merges(monkeypatch)
         assert index(root, ann="binary").published
         (first,) = self.names(root)
         assert first.endswith("000001.000002.codes")
