@@ -108,6 +108,7 @@ def command_line(words: list[str]) -> tuple[int, str]:
 Act = Callable[[str], None]  # gets the name of the step or the call
 Moment = Callable[[int | None, Act], Any]  # a context manager: counted from 0; `act` is called once, or (None) each time
 # Not stat and lstat: how many of these there are depends on how deep the folder lies.
+_OURS = ("/core/index/", "/core/pipeline/", "/core/check/", "/core/vectors/")
 _CALLS = {
     "open", "read", "readinto", "write", "flush", "fsync", "truncate", "link", "replace", "rename", "unlink", "mkdir",
     "rmdir", "scandir", "listdir", "flock", "fstat",
@@ -173,6 +174,6 @@ def _is_elsewhere(frame: FrameType | None) -> bool:
         name = frame.f_code.co_filename
         if any(part in name for part in _ELSEWHERE):
             return True
-        ours = ours or "/core/index/" in name or "/core/pipeline/" in name
+        ours = ours or any(part in name for part in _OURS)
         frame = frame.f_back
     return not ours

@@ -157,7 +157,7 @@ def checked(root: Path, scene: Scene) -> None:
     """`check` finds no error."""
     try:
         with scene.settings():
-            errors = [finding.message for finding in check(root) if finding.severity == "error"]
+            errors = [finding.message for finding in check(root, read_data=True) if finding.severity == "error"]
     except NoIndexError:
         if scene.old is not None:
             raise
