@@ -14,7 +14,7 @@ settings.load_profile("samespace")
 sys.path.append(str(Path(__file__).parent / "index"))  # handmade.py, for every suite that needs a small index
 _numbers = count()
 
-_FIRST = ("test_readme.py", "test_kill.py", "test_writer.py")
+_FIRST = ("test_readme.py", "test_faults.py", "test_kill.py", "test_writer.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -27,9 +27,14 @@ def check(root: Path, progress: Progress = SILENT, *, read_data: bool = False, d
     """
     check_magic(root)
     while True:
-        number = read_current(root)
-        findings = list(_findings(root, number, progress, read_data or deep, deep))
-        if not any(finding.severity == "error" for finding in findings) or current_number(root) == number:
+        before = current_number(root)
+        try:
+            findings = list(_findings(root, read_current(root), progress, read_data or deep, deep))
+        except (SamespaceError, FileNotFoundError):
+            if current_number(root) == before:
+                raise
+            continue
+        if not any(finding.severity == "error" for finding in findings) or current_number(root) == before:
             return findings  # else something was published, or went, while we looked
 
 

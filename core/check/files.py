@@ -134,7 +134,7 @@ def leftovers(root: Path, current: int) -> Iterator[Finding]:
     paths = [path for folder in FOLDERS for path in (root / folder).rglob("*")]
     paths += [*root.glob("CURRENT.tmp*"), *root.glob("samespace.json.tmp*")]
     names = {path.relative_to(root).as_posix(): path for path in sorted(paths) if path.is_symlink() or path.is_file()}
-    left = {name: path.lstat().st_size for name, path in names.items() if name not in named}
+    left = {name: size for name, path in names.items() if name not in named and (size := _size(path)) is not None}
     if left:
         size = sum(left.values())
         message = (
@@ -142,6 +142,14 @@ def leftovers(root: Path, current: int) -> Iterator[Finding]:
         )
         fix = f"samespace build --to {shell(root)} removes those that are its own; others are left alone"
         yield Finding("leftovers", "note", message, fix, {"files": list(left)[:100], "count": len(left), "bytes": size})
+
+
+def _size(path: Path) -> int | None:
+    """None when it has gone since it was listed: a writer is at work."""
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def read_whole(root: Path, generation: Generation, progress: Progress = SILENT) -> dict[str, str]:

@@ -84,8 +84,19 @@ def write(path: Path, parts: Iterable[bytes | memoryview]) -> Digest:
 def write_new(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     """Write a file whole unless there is one of this name already; that one stays."""
     aside = path.with_name(f"{path.name}{TMP}{os.getpid()}")
-    write(aside, parts)
-    on_step("link", path)
+    try:
+        write(aside, parts)
+        on_step("link", path)
+        _link_new(aside, path)
+    except FileNotFoundError:
+        # A writer that was quicker has made the index meanwhile, and swept `aside` away as a leftover.
+        if not path.exists():
+            raise
+    discard(aside)
+    sync_folder(path.parent)
+
+
+def _link_new(aside: Path, path: Path) -> None:
     try:
         os.link(aside, path)
     except FileExistsError:
@@ -93,8 +104,6 @@ def write_new(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     except OSError:  # no hard links here
         if not path.exists():
             aside.replace(path)
-    discard(aside)
-    sync_folder(path.parent)
 
 
 def rename(aside: Path, path: Path) -> None:

@@ -26,8 +26,9 @@ def kept_numbers(root: Path) -> list[int]:
     current = read_current(root)
     if not current:
         raise nothing_published(root)
-    stems = (path.stem for path in (root / "generations").glob("*.json"))
-    numbers = (int(stem) for stem in stems if re.fullmatch("[0-9]{6,}", stem))
+    # Listed, not globbed: glob takes a folder that may not be listed for an empty one, and `collect` would keep nothing.
+    names = [path.name for path in (root / "generations").iterdir()]
+    numbers = (int(name[:-5]) for name in names if re.fullmatch(r"[0-9]{6,}\.json", name))
     return sorted(number for number in numbers if 0 < number <= current)
 
 

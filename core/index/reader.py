@@ -233,7 +233,7 @@ def reading(root: Path, use: Callable[[Index], T]) -> T:
         number = current_number(root) if (root / "CURRENT").exists() else 0
         try:
             return use(open_index(root))
-        except MissingFileError:
+        except (MissingFileError, FileNotFoundError):  # the latter: it went between its check and its opening
             if current_number(root) <= number:
                 raise
         except (IsADirectoryError, NotADirectoryError) as error:

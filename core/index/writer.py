@@ -24,6 +24,7 @@ from core.index.generation import (
     current_number,
     generation_name,
     read_current,
+    read_generation_file,
 )
 from core.index.state import read_state
 
@@ -128,10 +129,11 @@ def sweep(root: Path) -> None:
     """Remove what earlier crashes left: files of our shapes that no generation names, and temporary files."""
     current = read_current(root)
     named: set[str] = set()
-    for path in sorted((root / "generations").glob("*.json")):
-        if path.stem.isdecimal() and int(path.stem) <= current:
+    # Listed, not globbed: glob takes a folder that may not be listed for an empty one, and then nothing would be named.
+    for path in sorted((root / "generations").iterdir()) if current else ():
+        if path.suffix == ".json" and path.stem.isdecimal() and int(path.stem) <= current:
             try:
-                named |= {f"generations/{path.name}", *Generation.from_bytes(path.read_bytes(), path).files}
+                named |= {f"generations/{path.name}", *Generation.from_bytes(read_generation_file(path), path).files}
             except SamespaceError:
                 return  # what a damaged generation named is not known: nothing is removed until that is mended
     for path in unnamed(root, named):

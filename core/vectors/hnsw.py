@@ -67,6 +67,7 @@ def _load(segment: VectorSegment, metric: str) -> Any:
     try:
         graph.load_index(str(segment.graph), max_elements=len(segment.vectors))
     except RuntimeError as error:
+        segment.graph.stat()  # FileNotFoundError: it was collected meanwhile
         raise CorruptError(
             f"this is no graph ({error})", path=segment.graph, fix="samespace repair INDEX --untrusted makes it anew"
         ) from error
