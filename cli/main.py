@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import typer
 
 from cli.boundary import Boundary
@@ -26,6 +28,19 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
+_FILES = 1 << 16
+
+
+def _open_many_files() -> None:
+    """A large build maps several files a block; many systems allow 1,024 at first and far more when asked."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = _FILES if most == resource.RLIM_INFINITY else min(_FILES, most)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(allowed, wanted), most))
+
+
 @app.callback()
 def samespace(
     version: bool = typer.Option(
@@ -36,6 +51,7 @@ def samespace(
 
 
 def main() -> None:
+    _open_many_files()
     app(prog_name="samespace")
 
 

@@ -73,8 +73,10 @@ class Embeddings:
                     part,
                 ).fetchall()
                 for text, vector, checksum in rows:
-                    if checksum == _checksum(text, vector) and len(vector) == 4 * self._dimension:
-                        found[text] = np.frombuffer(vector, dtype="<f4")
+                    if isinstance(vector, bytes) and checksum == _checksum(text, vector):
+                        values = np.frombuffer(vector[: len(vector) // 4 * 4], dtype="<f4")
+                        if values.shape == (self._dimension,) and np.isfinite(values).all():
+                            found[text] = values
                 self._connection.execute(
                     f"UPDATE vectors SET day = ? WHERE day <> ? AND text IN ({marks})",  # noqa: S608
                     [today, today, *part],
@@ -122,7 +124,7 @@ def prune_embeddings(limit: int = LIMIT, before: Callable[[], int] = lambda: 0) 
     oldest_day = before()
     if size <= limit and not oldest_day:
         return 0
-    for path in sorted(embeddings_folder().glob("*.sqlite"), key=_last_used):
+    for path in sorted(embeddings_folder().glob("*.sqlite"), key=lambda path: (_is_database(path), _last_used(path))):
         over = _size() - limit
         if over <= 0 and not oldest_day:
             break
@@ -132,24 +134,34 @@ def prune_embeddings(limit: int = LIMIT, before: Callable[[], int] = lambda: 0) 
 
 def _prune_file(path: Path, over: int, oldest_day: int) -> None:
     """Take at least `over` bytes out of one file, and what was last used before `oldest_day`; all of it where it has no more."""
-    with contextlib.suppress(sqlite3.Error, OSError):
-        connection = sqlite3.connect(path, timeout=5)
-        with contextlib.closing(connection):
-            with connection:
-                connection.execute("DELETE FROM vectors WHERE day < ?", [oldest_day])
-                count, stored = connection.execute("SELECT count(*), sum(length(vector)) FROM vectors").fetchone()
-                if count and over > 0:
-                    share = min(1.0, over / max(stored, 1))
-                    connection.execute(
-                        "DELETE FROM vectors WHERE rowid IN (SELECT rowid FROM vectors ORDER BY day, rowid LIMIT ?)",
-                        [int(count * share) + 1],
-                    )
-                left = connection.execute("SELECT count(*) FROM vectors").fetchone()[0]
+    left = 0
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=5)) as connection:
+            left = _delete_rows(connection, over, oldest_day)
             if left:
                 connection.execute("VACUUM")
-        if not left:
-            for file in _files(path):
+    except sqlite3.OperationalError:
+        return  # another process is at it
+    except sqlite3.DatabaseError:
+        left = 0  # no database, or a damaged one: nobody can use it
+    if not left:
+        for file in _files(path):
+            with contextlib.suppress(OSError):
                 file.unlink(missing_ok=True)
+
+
+def _delete_rows(connection: sqlite3.Connection, over: int, oldest_day: int) -> int:
+    """Returns how many are left."""
+    with connection:
+        connection.execute("DELETE FROM vectors WHERE day < ?", [oldest_day])
+        count, stored = connection.execute("SELECT count(*), sum(length(vector)) FROM vectors").fetchone()
+        if count and over > 0:
+            share = min(1.0, over / max(stored, 1))
+            connection.execute(
+                "DELETE FROM vectors WHERE rowid IN (SELECT rowid FROM vectors ORDER BY day, rowid LIMIT ?)",
+                [int(count * share) + 1],
+            )
+        return int(connection.execute("SELECT count(*) FROM vectors").fetchone()[0])
 
 
 def _size() -> int:
@@ -158,6 +170,14 @@ def _size() -> int:
         with contextlib.suppress(OSError):
             total += path.stat().st_size
     return total
+
+
+def _is_database(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(16) == b"SQLite format 3\0"
+    except OSError:
+        return True
 
 
 def _last_used(path: Path) -> float:

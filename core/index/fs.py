@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from core.errors import LockedError
 
@@ -79,6 +80,14 @@ def write(path: Path, parts: Iterable[bytes | memoryview]) -> Digest:
         discard(aside)
         raise
     return Digest(size, digest.hexdigest())
+
+
+def scratch(path: Path) -> BinaryIO:
+    """A file of our own to write and read again, under a name where no link is followed; it is never published."""
+    on_step("write", path)
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+    return os.fdopen(descriptor, "w+b")
 
 
 def write_new(path: Path, parts: Iterable[bytes | memoryview]) -> None:

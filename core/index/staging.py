@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -72,7 +74,7 @@ class Staging:
 
     def new_block(self, columns: Mapping[str, Column], documents: int) -> Block:
         """Write the documents of a new block, under a name that no other has."""
-        used = [int(path.name[6:]) for path in self.folder.glob("block-*")]
+        used = [int(path.name[6:]) for path in self.folder.glob("block-*") if re.fullmatch(r"block-\d+", path.name)]
         block = Block(f"block-{max(used, default=0) + 1:06d}", documents)
         return self.write_table(block, "documents", columns)
 
@@ -92,6 +94,25 @@ class Staging:
         if kind not in block.tables or not path.is_file() or fs.digest(path).sha256 != block.tables[kind]:
             return None
         return Table(path)
+
+    def copy_from(self, other: Staging) -> None:
+        """What `other` has staged, its writer perhaps at work: what is gone meanwhile is missing here, as if it had been
+        damaged. No link is followed.
+        """
+        state = other.state()
+        if state is None:
+            return
+        names = [f"{block.name}/{kind}" for block in state.blocks for kind in block.tables]
+        names += [path.relative_to(other.folder).as_posix() for path in (other.folder / "parts").rglob("*-*")]
+        for name in (*names, *state.tables):
+            source, target = other.folder / name, self.folder / name
+            if any(path.is_symlink() for path in (source, *source.parents[: len(Path(name).parts)])):
+                continue
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+                data = source.read_bytes()
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(data)
+        self.save(state)
 
     def sweep(self, state: State) -> None:
         """Remove the folders of blocks that `state` does not speak of."""

@@ -95,6 +95,7 @@ def read_state(root: Path, folder: Path | None = None) -> State | None:
         value = json.loads(path.read_bytes())
         if value.pop("sha256") != digest(value):
             raise ValueError("sha256 differs")
+        _check_types(value)
         if value["base"] != published_number(root):
             return None  # published already, before the staging could be cleared
         return State(
@@ -107,12 +108,28 @@ def read_state(root: Path, folder: Path | None = None) -> State | None:
         )
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError, AttributeError, IsADirectoryError, NotADirectoryError) as error:
+    except (
+        ValueError, KeyError, TypeError, AttributeError, RecursionError, IsADirectoryError, NotADirectoryError
+    ) as error:  # fmt: skip
         raise CorruptError(
             "the staged work is damaged; what is published is not touched by that",
             path=path,
             fix=f"remove the folder {path.parent} and run build again",
         ) from error
+
+
+def _check_types(value: Mapping[str, Any]) -> None:
+    """Raises TypeError or KeyError unless every field has its type: it may come from anywhere."""
+    fits = (
+        all(isinstance(value[name], dict) for name in ("model", "space", "settings", "dead", "tables"))
+        and all(isinstance(part, dict) for part in value["settings"].values())
+        and all(type(row) is int and row >= 0 for rows in value["dead"].values() for row in rows)
+        and all(type(block["documents"]) is int and block["documents"] >= 0 for block in value["blocks"])
+        and all(isinstance(part, str) for block in value["blocks"] for part in block["tables"].values())
+        and all(isinstance(part, str) for source in value["sources"] for part in source.values())
+    )
+    if not fits:
+        raise TypeError("a field is not of its type")
 
 
 def _block(value: Mapping[str, Any]) -> Block:

@@ -41,6 +41,11 @@ class _Source:
                 high = middle
         return low
 
+    def after(self, first: int, count: int) -> bytes | None:
+        """The term at which a range ends that begins at `first` and has about `count` postings; None for the last one."""
+        last = max(int(np.searchsorted(self.starts, self.starts[first] + count)), first + 1)
+        return self.terms.raw(last) if last < len(self.terms) else None
+
     def postings(self, first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.uint16]]:
         """Of the terms first:last: the term (from 0), the new row and the count of each posting that is kept."""
         span = slice(int(self.starts[first]), int(self.starts[last]))
@@ -83,14 +88,14 @@ def merge_postings(
 
 
 def _ranges(sources: Sequence[_Source]) -> Iterator[list[tuple[int, int]]]:
-    """Spans of terms, one a source, which together cover the same range of the alphabet."""
-    largest = max(sources, key=lambda source: int(source.starts[-1]))
+    """Spans of terms, one a source, which together cover the same range of the alphabet: each has about its share of the
+    postings at most (one term may have more), whatever the alphabets of the others are.
+    """
     step = max(_AT_ONCE // max(len(sources), 1), 1)
-    places = np.searchsorted(largest.starts, np.arange(step, int(largest.starts[-1]), step))
-    bounds = [largest.terms.raw(int(place)) for place in np.unique(places) if place < len(largest.terms)]
     before = [0] * len(sources)
-    for bound in [*bounds, None]:
-        after = [len(source.terms) if bound is None else source.find(bound) for source in sources]
+    while any(first < len(source.terms) for first, source in zip(before, sources, strict=True)):
+        bounds = [bound for first, source in zip(before, sources, strict=True) if (bound := source.after(first, step))]
+        after = [source.find(min(bounds)) if bounds else len(source.terms) for source in sources]
         yield list(zip(before, after, strict=True))
         before = after
 

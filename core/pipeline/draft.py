@@ -10,7 +10,7 @@ from core.chunkers import ChunkSettings
 from core.config import open_encoder
 from core.encoders.carried import CarriedEncoder, carry
 from core.encoders.transformer import TransformerEncoder
-from core.errors import SpaceMismatchError, UsageError, shell
+from core.errors import CorruptError, SpaceMismatchError, UsageError, shell
 from core.index import fs
 from core.index.columns import Table, concatenate, write_columns
 from core.index.fs import Digest
@@ -57,6 +57,13 @@ class Draft:
         self._dead = {name: set(rows) for name, rows in (base.generation.dead if base else {}).items()}
         for name, rows in (state.dead if state else {}).items():
             self._dead.setdefault(name, set()).update(rows)
+        rows_of = {segment.name: segment.documents for segment in self._segments}
+        if any(max(rows, default=0) >= rows_of.get(name, 0) for name, rows in self._dead.items()):
+            raise CorruptError(
+                "the staged work speaks of documents that are not there; what is published is not touched by that",
+                path=staging.folder,
+                fix=f"remove the folder {staging.folder} and run build again",
+            )
         self.new_files: list[NewFile] = []
         self.recall: dict[str, float] = {}
         self.notes: list[str] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import time
 from collections.abc import Sequence
@@ -63,10 +62,8 @@ def dry_run(
     is_new = not (root / "samespace.json").exists()
     encoder = open_encoder(model) if is_new and model not in (None, AUTO) else None
     with tempfile.TemporaryDirectory(prefix="samespace-") as scratch:
-        folder = Path(scratch) / "staging"
-        if (root / "staging").is_dir():
-            shutil.copytree(root / "staging", folder, symlinks=True)
-        staging = Staging(root, folder)
+        staging = Staging(root, Path(scratch) / "staging")
+        staging.copy_from(Staging(root))
         report = stage_sources(staging, encoder, Memory(root), paths, model, name, yes, progress)
         if not report.staged:
             check_nothing_staged(report, root, chunker, size, overlap)
@@ -93,9 +90,11 @@ def _missing(staging: Staging, state: State) -> dict[bytes, str]:
 
 
 def _not_cached(missing: dict[bytes, str], encoder: Encoder) -> list[str]:
+    if not missing:
+        return []
     cache = Embeddings(encoder.space.id, "passage", encoder.runtime(), encoder.space.dimension)
     hashes = np.frombuffer(b"".join(missing), dtype=np.uint8).reshape(len(missing), -1)
-    found = cache.find(hashes) if missing else {}
+    found = cache.find(hashes)
     cache.close()
     return [text for key, text in missing.items() if key not in found]
 

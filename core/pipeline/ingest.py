@@ -12,6 +12,7 @@ from pathlib import Path
 from core.config import AUTO, ENGLISH, choose_model, open_encoder
 from core.encoders import Encoder, Model
 from core.errors import SamespaceError, SpaceMismatchError, UsageError, shell
+from core.heap import give_back
 from core.index.reader import Index, open_published
 from core.index.staging import Staging
 from core.index.state import Block, State
@@ -20,7 +21,7 @@ from core.language import not_known, sample, shares, total
 from core.pipeline.languages import of_document
 from core.pipeline.ledger import Ledger
 from core.pipeline.spaces import read_space
-from core.pipeline.staged import BlockWriter, StagedDocuments, read_document
+from core.pipeline.staged import BlockWriter, StagedDocuments, document_strings, read_document
 from core.progress import SILENT, Progress
 from core.sources.memory import Memory
 from core.sources.scan import scan
@@ -68,6 +69,7 @@ def ingest(
         memory = Memory(root)
         report = stage_sources(Staging(root), encoder, memory, paths, model, name, yes, progress)
         memory.save(report.roots)
+    give_back()
     return report
 
 
@@ -84,10 +86,15 @@ def stage_sources(
     """Scan and stage. `encoder` is that of a new index, if its model was named."""
     root = staging.root
     base = open_published(root)
+    before = staging.state()
     state, encoder = _state(staging, base, encoder, model)
     taking = _Taking(staging, base, state, memory, yes, progress)
-    sources, scanned, notes = _resolve(state.sources if state else (), paths, name)
-    if state and (state.reading or taking.is_damaged):
+    recorded = state.sources if state else before.sources if before else ()
+    sources, scanned, notes = _resolve(recorded, paths, name)
+    is_another = (
+        before is not None and state is None
+    )  # staged for a model that is given up: all is read for the new one
+    if is_another or (state and (state.reading or taking.is_damaged)):
         scanned = list(sources)  # an ingest was cut off: what it had not staged is read now
     outcomes: list[Outcome] = []
     progress.stage("ingest")
@@ -174,14 +181,16 @@ class _Taking:
     def finish(self) -> tuple[Block, ...]:
         """All blocks that are to be published: of those staged earlier only what still counts, the rest written anew."""
         kept: list[Block] = []
+        rows_of = self.ledger.kept()
         for block, table in self._old:
-            rows = self.ledger.kept(block.name)
+            rows = rows_of.get(block.name, [])
             if len(rows) == block.documents:
                 kept.append(block)
                 continue
             if self.state is not None and self.state.space:
                 self.staging.keep_vectors(Space.from_json(self.state.space).id, block)
-            written = [self._writer.add(read_document(table, row)) for row in rows]
+            strings = document_strings(table)
+            written = [self._writer.add(read_document(strings, row)) for row in rows]
             self._new += [new for new in written if new]
         last = self._writer.close()
         return (*kept, *self._new, *([last] if last else ()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from sys import intern
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from core.errors import UsageError
 from core.index.columns import Table
 from core.index.reader import Index
+from core.sources.scan import REPEATED
 from core.sources.walk import nfc
 from core.types import Document, Outcome, Source
 
@@ -69,7 +70,7 @@ class Ledger:
         owner = self._source_of(item.id) or item.source
         if owner != item.source:
             return Outcome(item.id, "failed", f"the source {owner!r} has a document of the same id"), None
-        entry = self._published.get(item.id)
+        entry = None if item.id in self._gone else self._published.get(item.id)
         if entry and entry.sha256 == item.sha256:
             self._staged.pop(item.id, None)  # changed, and changed back before it was published
             return Outcome(item.id, "unchanged"), None
@@ -80,7 +81,9 @@ class Ledger:
         return "changed" if document_id in self._published else "new"
 
     def _source_of(self, document_id: str) -> str | None:
-        entry = self._staged.get(document_id) or self._published.get(document_id)
+        if document_id in self._staged:
+            return self._staged[document_id].source
+        entry = None if document_id in self._gone else self._published.get(document_id)
         return entry.source if entry else None
 
     def settle(self, source: Source, outcomes: Sequence[Outcome], yes: bool) -> list[Outcome]:
@@ -89,7 +92,7 @@ class Ledger:
         Gone is what was not met, or was met and can hold nothing now. What failed to be read this time stays as it was.
         Raises UsageError when all that is published of the source would go, without `yes`.
         """
-        met = {outcome.path: outcome for outcome in outcomes}
+        met = _met(outcomes)
         failed = _Failed(source, outcomes)
         mine = {id: entry.path for id, entry in self._published.items() if entry.source == source.name}
         staged = {id: entry.path for id, entry in self._staged.items() if entry.source == source.name}
@@ -109,11 +112,14 @@ class Ledger:
             self._staged.pop(id, None)
         removed = [Outcome(id, "removed", met[id].reason if id in met else "") for id in gone & mine.keys()]
         self._gone |= gone & mine.keys()
-        return removed + [outcome for outcome in outcomes if outcome.path not in self._gone]
+        return removed + [outcome for outcome in outcomes if outcome.path not in gone & mine.keys()]
 
-    def kept(self, block: str) -> list[int]:
-        """The rows of a block that was staged earlier that are still to be published, rising."""
-        return sorted(entry.row for entry in self._staged.values() if entry.place == block)
+    def kept(self) -> dict[str, list[int]]:
+        """The rows of the blocks staged earlier that are still to be published, rising, by the block's name."""
+        rows: dict[str, list[int]] = {}
+        for entry in self._staged.values():
+            rows.setdefault(entry.place, []).append(entry.row)
+        return {place: sorted(found) for place, found in rows.items()}
 
     def dead(self) -> dict[str, tuple[int, ...]]:
         """The rows of the base generation that are replaced or removed: segment name -> rising rows."""
@@ -140,18 +146,28 @@ def _path(meta: str) -> str:
         return ""
 
 
+def _met(outcomes: Sequence[Outcome]) -> dict[str, Outcome]:
+    """The outcomes by path. A record may be called as a file is that is not read: then it is the record that counts."""
+    met: dict[str, Outcome] = {}
+    for outcome in outcomes:
+        if outcome.path not in met or outcome.status in ("new", "changed", "unchanged"):
+            met[outcome.path] = outcome
+    return met
+
+
 class _Failed:
     """What of a source could not be read this time: files, folders, and files of which a line could not."""
 
     def __init__(self, source: Source, outcomes: Iterable[Outcome]):
-        self._source = nfc(source.name)
+        self._source, self._is_file = nfc(source.name), Path(source.root).is_file()
         self._paths: set[str] = set()
         for outcome in outcomes:
-            if outcome.status == "failed":
+            if outcome.status == "failed" and not outcome.reason.startswith(REPEATED):  # that one was read
                 file, _, line = outcome.path.rpartition(":")
                 self._paths |= {outcome.path, file} if line.isdecimal() else {outcome.path}
 
     def held(self, id: str, path: str) -> bool:
         """Whether the document `id`, a record of the file `path` or ("") a file itself, may lie in one of them."""
-        file = PurePosixPath((path if path == self._source else f"{self._source}/{path}") if path else id)
+        inside = path if self._is_file else f"{self._source}/{path}"
+        file = PurePosixPath(inside if path else id)
         return any(str(place) in self._paths for place in (file, *file.parents))

@@ -75,8 +75,7 @@ def _spools(folder: Path) -> Iterator[Spool]:
         def spool(name: str) -> BinaryIO:
             path = folder / f"{name}.spool"
             paths.append(path)
-            fs.on_step("write", path)
-            return stack.enter_context(path.open("w+b"))
+            return stack.enter_context(fs.scratch(path))
 
         yield spool
     for path in paths:

@@ -5,14 +5,14 @@ damaged since, is named as the one to run.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from core.canonical import canonical
 from core.errors import UsageError, shell
-from core.index.columns import Column, Table
+from core.index.columns import Column, Strings, Table
 from core.index.staging import Staging
 from core.index.state import Block, State
 from core.types import Chunk, Document
@@ -86,8 +86,8 @@ class StagedDocuments(Sequence[Document]):
     """All staged documents, in the order of their ids; each is read when it is asked for."""
 
     def __init__(self, staging: Staging, blocks: Sequence[Block]):
-        self._tables = [staged_table(staging, block, "documents") for block in blocks]
-        ids = [(id, n, row) for n, table in enumerate(self._tables) for row, id in enumerate(table.strings("id"))]
+        self._blocks = [document_strings(staged_table(staging, block, "documents")) for block in blocks]
+        ids = [(id, n, row) for n, strings in enumerate(self._blocks) for row, id in enumerate(strings["id"])]
         self._places = [place for _, *place in sorted(ids)]
 
     def __len__(self) -> int:
@@ -97,7 +97,7 @@ class StagedDocuments(Sequence[Document]):
         if isinstance(at, slice):
             return [self[n] for n in range(*at.indices(len(self)))]
         number, row = self._places[at]
-        return read_document(self._tables[number], row)
+        return read_document(self._blocks[number], row)
 
 
 def document_columns(documents: Sequence[Document]) -> dict[str, Column]:
@@ -105,15 +105,18 @@ def document_columns(documents: Sequence[Document]) -> dict[str, Column]:
     return {**columns, "meta": [canonical(dict(document.meta)).decode() for document in documents]}
 
 
+def document_strings(table: Table) -> dict[str, Strings]:
+    """The columns of staged documents, found whole."""
+    return {name: table.strings(name) for name in (*_COLUMNS, "meta")}
+
+
 def read_documents(table: Table) -> Iterator[Document]:
-    names = (*_COLUMNS, "meta")
-    for values in zip(*(table.strings(name) for name in names), strict=True):
-        value: dict[str, Any] = dict(zip(names, values, strict=True))
-        yield Document(**{**value, "meta": json.loads(value["meta"])})
+    strings = document_strings(table)
+    return (read_document(strings, row) for row in range(len(strings["id"])))
 
 
-def read_document(table: Table, row: int) -> Document:
-    value: dict[str, Any] = {name: table.strings(name)[row] for name in (*_COLUMNS, "meta")}
+def read_document(strings: Mapping[str, Strings], row: int) -> Document:
+    value: dict[str, Any] = {name: column[row] for name, column in strings.items()}
     return Document(**{**value, "meta": json.loads(value["meta"])})
 
 

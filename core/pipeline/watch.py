@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 QUIET = 1600  # milliseconds without a change after which the changes so far count as one
 LOOK = 1000  # milliseconds between two looks at sources that are files
 
+Look = tuple[int, int] | None  # time and size of a file
+
 
 def changes(root: Path) -> Iterator[None]:
     """At once, for what may have changed before anybody watched, and then every time something changed in the sources of the
@@ -24,13 +27,18 @@ def changes(root: Path) -> Iterator[None]:
     itself does not count, nor do hidden files.
     """
     roots = [Path(source.root) for source in open_index(root).generation.sources]
-    files = [path for path in roots if not path.is_dir()]
-    before, is_first = _looks(files), True
-    for found in _watched([path for path in roots if path.is_dir()], root.resolve()):
-        now = _looks(files)
-        if found or is_first or now != before:
-            before, is_first = now, False
-            yield
+    before: list[Look] | None = None
+    while True:
+        folders = [path for path in roots if path.is_dir()]
+        identity = _identities(roots)
+        for found in _watched(folders, root.resolve()):
+            now = _looks([path for path in roots if not path.is_dir()])
+            if found or now != before:
+                before = now
+                yield
+            if _identities(roots) != identity:
+                before = None  # a folder came, went or was replaced: whoever watched it is deaf now
+                break
 
 
 def _watched(folders: Sequence[Path], index: Path) -> Iterator[bool]:
@@ -46,23 +54,33 @@ def _watched(folders: Sequence[Path], index: Path) -> Iterator[bool]:
     while not folders:
         time.sleep(LOOK / 1000)
         yield False
-    for found in watch(
-        *folders,
-        watch_filter=counts,
-        debounce=QUIET,
-        rust_timeout=LOOK,
-        yield_on_timeout=True,
-        ignore_permission_denied=True,
-    ):
-        yield bool(found)
+    try:
+        yield from (
+            bool(found)
+            for found in watch(
+                *folders,
+                watch_filter=counts,
+                debounce=QUIET,
+                rust_timeout=LOOK,
+                yield_on_timeout=True,
+                ignore_permission_denied=True,
+            )
+        )
+    except FileNotFoundError:  # a folder went before it was watched
+        time.sleep(LOOK / 1000)
 
 
-def _looks(files: Sequence[Path]) -> list[tuple[int, int] | None]:
-    looks: list[tuple[int, int] | None] = []
-    for path in files:
-        try:
-            stat = path.stat()
-            looks.append((stat.st_mtime_ns, stat.st_size))
-        except OSError:
-            looks.append(None)
-    return looks
+def _identities(paths: Sequence[Path]) -> list[tuple[int, int] | None]:
+    """Which folders lie under these names now."""
+    return [(stat.st_dev, stat.st_ino) if (stat := _stat(path)) and path.is_dir() else None for path in paths]
+
+
+def _looks(files: Sequence[Path]) -> list[Look]:
+    return [(stat.st_mtime_ns, stat.st_size) if (stat := _stat(path)) else None for path in files]
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None

@@ -1,7 +1,8 @@
 """What each file held when it was read last, by its size, times and inode: a file that was not touched is not read again.
 
 Kept in the user's cache, one file an index; losing it costs reading. What it says is believed only where the index knows
-the same document under the same digest, so a damaged entry makes a file be read, never passed over.
+the same document under the same digest, or none where nothing was found in the file: a damaged entry makes a file be read,
+and never removes what is published.
 """
 
 from __future__ import annotations
@@ -10,8 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ def records_digest(records: Mapping[str, str]) -> str:
 
 
 class Memory:
-    """Of the files that went into the index at `root`. `limit` of a scan and a reader's version are part of `how`."""
+    """Of the files that went into the index at `root`. `how` names all that decides what is made of a file's bytes."""
 
     def __init__(self, root: Path):
         key = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:32]
@@ -61,22 +61,27 @@ class Memory:
         self._met[str(path)] = entry
         return held
 
-    def learn(self, path: Path, how: str, before: os.stat_result, held: Held) -> None:
-        """`before` is how the file lay there before it was read; one that has not come to rest yet is not remembered."""
+    def learn(self, path: Path, how: str, before: os.stat_result, begun: int, held: Held) -> None:
+        """`before` is how the file lay there when its reading was `begun` (nanoseconds since 1970); one that had not come to
+        rest then is not remembered.
+        """
         with contextlib.suppress(OSError):
-            if _stat(before) == _stat(path.stat()) and _is_settled(before):
+            if _stat(before) == _stat(path.stat()) and _is_settled(before, begun):
                 left_out = [[one.path, one.status, one.reason] for one in held.left_out]
                 entry = {"stat": _stat(before), "how": how, "sha256": held.sha256, "left_out": left_out}
                 self._met[str(path)] = entry
 
-    def save(self, scanned: Iterable[str]) -> None:
+    def save(self, scanned: Sequence[str]) -> None:
         """Keep what was met; of files outside the `scanned` roots what was known before."""
-        roots = tuple(scanned)
-        others = {path: entry for path, entry in self._known.items() if not path.startswith(roots)} if roots else {}
+        roots, folders = set(scanned), tuple(f"{root.rstrip(os.sep)}{os.sep}" for root in scanned)
+        others = {p: entry for p, entry in self._known.items() if p not in roots and not p.startswith(folders)}
         keep(self._path, [json.dumps({**others, **self._met}).encode()])
 
 
 def _outcome(path: str, status: Any, reason: str) -> Outcome:
+    """Raises ValueError for what no file is left out as."""
+    if status not in ("skipped", "failed"):
+        raise ValueError(status)
     return Outcome(str(path), status, str(reason))
 
 
@@ -84,6 +89,6 @@ def _stat(stat: os.stat_result) -> list[int]:
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_dev]
 
 
-def _is_settled(stat: os.stat_result) -> bool:
+def _is_settled(stat: os.stat_result, now: int) -> bool:
     """Also false where the clock has gone back since the file was written."""
-    return max(stat.st_mtime_ns, stat.st_ctime_ns) + _SETTLED < time.time_ns()
+    return max(stat.st_mtime_ns, stat.st_ctime_ns) + _SETTLED < now

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,7 +19,7 @@ from core.sources.walk import Found, nfc, shown, walk
 from core.types import Document, Outcome, Source, Status
 
 _CORPUS = "corpus.jsonl"
-_REPEATED = "the same id as one before it"
+REPEATED = "the same id as one before it"
 
 
 def scan(
@@ -68,9 +69,9 @@ class _Scan:
     def _recall(self, file: Found, how: str) -> Held | None:
         return self.memory.recall(file.path, how) if self.memory else None
 
-    def _learn(self, file: Found, how: str, before: os.stat_result, held: Held) -> None:
+    def _learn(self, file: Found, how: str, before: os.stat_result, begun: int, held: Held) -> None:
         if self.memory:
-            self.memory.learn(file.path, how, before, held)
+            self.memory.learn(file.path, how, before, begun, held)
 
     def _file(self, file: Found) -> Document | Outcome:
         suffix = file.path.suffix.lower()
@@ -80,20 +81,22 @@ class _Scan:
             return Outcome(file.spelled, "failed", f"the same id as {self.taken[file.id]}")
         self.taken[file.id] = file.spelled
         reader = _reader(SUFFIXES[suffix])
-        how = f"{SUFFIXES[suffix]}/{reader.version}/{self.limit}"
+        how = f"{SUFFIXES[suffix]}/{reader.version}/{self.limit}/{file.id}"
         if held := self._recall(file, how):
-            if held.left_out:
+            if held.left_out and self.known(file.id) is None:
                 return held.left_out[0]
-            if self.known(file.id) == held.sha256:
+            if not held.left_out and self.known(file.id) == held.sha256:
                 return file.outcome("unchanged")
+        begun = time.time_ns()
         with file.path.open("rb") as stream:
             before = os.fstat(stream.fileno())
             if before.st_size > self.limit:
                 return file.outcome("skipped", f"larger than the limit: {before.st_size:,} of {self.limit:,} bytes")
             data = stream.read()
         read, sha256 = self._read(file, SUFFIXES[suffix], reader, data)
-        left_out = (read,) if isinstance(read, Outcome) and read.status != "unchanged" else ()
-        self._learn(file, how, before, Held(sha256, left_out))
+        left_out = (read,) if isinstance(read, Outcome) and read.status == "skipped" else ()
+        if not isinstance(read, Outcome) or read.status != "failed":  # that may lie in something else than the file
+            self._learn(file, how, before, begun, Held(sha256, left_out))
         return read
 
     def _read(self, file: Found, format: str, reader: Reader, data: bytes) -> tuple[Document | Outcome, str]:
@@ -112,7 +115,7 @@ class _Scan:
 
     def _records(self, file: Found) -> Iterator[Document | Outcome]:
         path = file.id if self._is_root(file) else file.id.removeprefix(f"{nfc(self.source.name)}/")
-        how = f"jsonl/{RECORDS_VERSION}/{self.limit}"
+        how = f"jsonl/{RECORDS_VERSION}/{self.limit}/{file.id}"
         if held := self._recall(file, how):
             here = self.records(path)
             if self.taken.keys().isdisjoint(here) and records_digest(here) == held.sha256:
@@ -121,6 +124,7 @@ class _Scan:
                 yield from held.left_out
                 return
         found: dict[str, str] = {}
+        by_itself, begun = True, time.time_ns()
         left_out: list[Outcome] = []
         with file.path.open("rb") as stream:
             before = os.fstat(stream.fileno())
@@ -130,22 +134,18 @@ class _Scan:
                         raise Unreadable(f"a line longer than the limit of {self.limit:,} bytes")
                     if line.strip():
                         document = parse(line, number, path, self.source.name)
+                        by_itself &= self.taken.get(document.id, file.id) == file.id  # else another file decides
                         yield self._record(document, file)
                         found[document.id] = document.sha256
                 except Unreadable as reason:
                     left_out.append(Outcome(f"{file.id}:{number}", *_status(reason)))
                     yield left_out[-1]
-        if not self._repeated(left_out):
-            self._learn(file, how, before, Held(records_digest(found), tuple(left_out)))
-
-    @staticmethod
-    def _repeated(left_out: list[Outcome]) -> bool:
-        """Whether something was left out for what stands in another file, which may change while this one does not."""
-        return any(outcome.reason.startswith(_REPEATED) for outcome in left_out)
+        if by_itself:
+            self._learn(file, how, before, begun, Held(records_digest(found), tuple(left_out)))
 
     def _record(self, document: Document, file: Found) -> Document | Outcome:
         if document.id in self.taken:
-            raise Unreadable(f"{_REPEATED} in {self.taken[document.id]}: {document.id}")
+            raise Unreadable(f"{REPEATED} in {self.taken[document.id]}: {document.id}")
         self.taken[document.id] = file.id
         return Outcome(document.id, "unchanged") if self.known(document.id) == document.sha256 else document
 

@@ -64,6 +64,23 @@ class TestDryRun:
         assert ok("build", "--to", str(index), "--dry-run", "--json").json["to_embed"] == 1
         assert snapshot(index) == before
 
+    def test_when_nothing_needs_the_model(self, index: Path, source: Path) -> None:
+        (source / "a.txt").rename(source / "moved.txt")
+        said = ok("build", "--to", str(index), "--dry-run", "--json").json
+        assert (said["chunks"], said["to_embed"], said["cached"]) == (1, 0, 0)
+
+    def test_no_link_is_followed_out_of_the_staging(self, index: Path, source: Path, tmp_path: Path) -> None:
+        put(source, {"a.txt": "Otters sleep.", "c.txt": "A new page."})
+        ok("ingest", "--to", str(index))
+        ok("chunk", str(index))
+        ok("embed", str(index))
+        (tmp_path / "outside").mkdir()
+        (index / "staging" / "parts").rmdir()
+        (index / "staging" / "parts").symlink_to(tmp_path / "outside")
+        put(source, {"c.txt": "Another new page."})
+        ok("build", "--to", str(index), "--dry-run")
+        assert list((tmp_path / "outside").iterdir()) == []
+
     def test_while_another_process_writes(self, index: Path) -> None:
         with (index / "LOCK").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)

@@ -106,7 +106,9 @@ def command_line(words: list[str]) -> tuple[int, str]:
 # Moments: the k-th step that core/index/fs.py announces, or the k-th system call of the index's code
 
 Act = Callable[[str], None]  # gets the name of the step or the call
-Moment = Callable[[int | None, Act], Any]  # a context manager: counted from 0; `act` is called once, or (None) each time
+Moment = Callable[
+    [int | None, Act], Any
+]  # a context manager: counted from 0; `act` is called once, or (None) each time
 # Not stat and lstat: how many of these there are depends on how deep the folder lies.
 _OURS = ("/core/index/", "/core/pipeline/", "/core/check/", "/core/vectors/")
 _CALLS = {

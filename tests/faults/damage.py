@@ -167,4 +167,3 @@ def _put_back(path: Path, whole: Path) -> None:
     if path.is_dir():
         path.rmdir()
     shutil.copyfile(whole, path)
-

@@ -193,4 +193,3 @@ def survived(root: Path, scene: Scene) -> str:
 def must(held: bool, column: str, message: str) -> None:
     if not held:
         raise Fault(column, message)
-

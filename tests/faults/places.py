@@ -169,5 +169,3 @@ def leftovers(rng: random.Random, scene: Scene, folder: Path) -> str:
         stem = path.name.replace(path.name[:6], number) if path.name[:6].isdecimal() else f"{path.name}.tmp"
         shutil.copyfile(path, path.with_name(stem))
     return survived(root, scene)
-
-

@@ -122,9 +122,7 @@ def test_power_cut_at_every_change(name: str, scenes: dict[str, Scene], new_fold
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_a_writer_overtaken_at_every_step(
-    name: str, scenes: dict[str, Scene], new_folder: Callable[[], Path]
-) -> None:
+def test_a_writer_overtaken_at_every_step(name: str, scenes: dict[str, Scene], new_folder: Callable[[], Path]) -> None:
     scene, said = scenes[name], set()
     for number in range(0, len(trials.moments(scene, "step", new_folder())), 1 if name == "first" else 5):
         said.add(trials.overtaken_at(scene, new_folder(), number))
@@ -132,9 +130,7 @@ def test_a_writer_overtaken_at_every_step(
 
 
 @pytest.mark.parametrize("what", beside.READERS)
-def test_a_reader_overtaken_at_every_call(
-    what: str, scenes: dict[str, Scene], new_folder: Callable[[], Path]
-) -> None:
+def test_a_reader_overtaken_at_every_call(what: str, scenes: dict[str, Scene], new_folder: Callable[[], Path]) -> None:
     scene = scenes["several"]
     calls = beside.reader_calls(scene, new_folder(), what)
     assert calls > 20

@@ -277,4 +277,3 @@ def _build_or_locked(scene: Scene, root: Path) -> str:
     except LockedError:
         return "locked"
     return "done"
-

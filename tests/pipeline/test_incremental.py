@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 from handmade import FIRST, SECOND, all_files, built, generation, put, seen, without_merges
 
-from core.errors import UsageError
+from core.canonical import canonical, digest
+from core.errors import CorruptError, UsageError
 from core.index import fs
 from core.index.reader import Index, open_index
 from core.info import info
@@ -65,9 +67,9 @@ def update(folder: Path, rng: random.Random) -> None:
 def derived(index: Index) -> dict[str, list[object]]:
     """Digests of the tables that the same documents give bit for bit, by kind."""
     found: dict[str, list[object]] = {kind: [] for kind in DERIVED}
-    for name, digest in index.generation.files.items():
+    for name, its in index.generation.files.items():
         if name.split("/")[0] in found:
-            found[name.split("/")[0]].append(digest)
+            found[name.split("/")[0]].append(its)
     return found
 
 
@@ -161,7 +163,7 @@ def reads(source: Path, settled: None, monkeypatch: pytest.MonkeyPatch) -> Reads
 
 
 def test_what_nobody_touched_is_not_read(root: Path, source: Path, reads: Reads) -> None:
-    put(source, {"empty.txt": "", "broken.pdf": "no pdf", "corpus.jsonl": '{"_id": "r1", "text": "one"}\nnonsense\n'})
+    put(source, {"empty.txt": "", "corpus.jsonl": '{"_id": "r1", "text": "one"}\nnonsense\n'})
     built(root, source)
     first = built(root).ingest
     assert reads.of(lambda: built(root)) == []
@@ -199,7 +201,7 @@ def test_a_file_that_is_still_being_written_is_not_remembered(
 ) -> None:
     reads = Reads(source, monkeypatch)
     if clock == "gone back":
-        monkeypatch.setattr("core.sources.memory.time.time_ns", lambda: 10**18)
+        monkeypatch.setattr("core.sources.scan.time.time_ns", lambda: 10**18)
     built(root, source)
     assert len(reads.of(lambda: built(root))) == len(FIRST)
 
@@ -224,9 +226,161 @@ def test_a_record_that_stands_in_two_files_is_read_when_the_other_goes(root: Pat
     assert "r1" in seen(root).documents
 
 
-def test_memory_is_of_one_reader_and_one_index(root: Path, source: Path, tmp_path: Path, reads: Reads) -> None:
+def test_memory_is_of_one_index(root: Path, source: Path, tmp_path: Path, reads: Reads) -> None:
     built(root, source)
     assert len(reads.of(lambda: built(tmp_path / "other.index", source))) == len(FIRST)
+
+
+def test_memory_is_of_one_reader(root: Path, source: Path, reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:
+    built(root, source)
+    monkeypatch.setattr("core.sources.txt.TxtReader.version", "another")
+    assert reads.of(lambda: built(root)) == ["gone.txt", "river.txt", "银行.txt"]
+
+
+def test_what_failed_is_tried_again(root: Path, source: Path, reads: Reads) -> None:
+    put(source, {"broken.pdf": "no pdf"})
+    built(root, source)
+    assert reads.of(lambda: built(root)) == ["broken.pdf"]  # what it lacked may be there now
+
+
+def test_a_memory_that_lies_removes_nothing(root: Path, source: Path, reads: Reads) -> None:
+    built(root, source)
+    path = Memory(root)._path
+    entries = json.loads(path.read_bytes())
+    for entry in entries.values():
+        entry["left_out"] = [["notes/cat.md", "skipped", "empty"]]
+    path.write_text(json.dumps(entries), encoding="utf-8")
+    assert not built(root).ingest.counts["removed"]
+    assert len(seen(root).documents) == len(FIRST)
+
+
+def test_memory_of_one_source_is_not_that_of_its_neighbour(root: Path, tmp_path: Path, settled: None) -> None:
+    pre, pre2 = put(tmp_path / "pre", {"a.txt": "one river"}), put(tmp_path / "pre2", {"b.txt": "two rivers"})
+    built(root, pre, pre2)
+    with pytest.MonkeyPatch.context() as patch:
+        reads = Reads(tmp_path, patch)
+        built(root, pre)
+        assert not {"a.txt", "b.txt"} & set(reads.of(lambda: built(root)))
+
+
+# Ids that clash
+
+
+def corpus(**texts: str) -> str:
+    return "".join(json.dumps({"_id": id.rstrip("_"), "text": text}) + "\n" for id, text in texts.items())
+
+
+def test_a_repeated_record_does_not_keep_those_that_are_gone(root: Path, tmp_path: Path) -> None:
+    folder = put(tmp_path / "notes", {"corpus.jsonl": corpus(a="one", b="two", a_="one again")})
+    built(root, folder)
+    put(folder, {"corpus.jsonl": corpus(a="one", a_="one again")})
+    assert built(root).ingest.counts["removed"] == 1
+    assert set(seen(root).documents) == {"a"}
+
+
+def test_a_record_that_moves_to_another_source_is_there_at_once(root: Path, tmp_path: Path) -> None:
+    first = put(tmp_path / "first", {"corpus.jsonl": corpus(r1="moves", r2="stays")})
+    second = put(tmp_path / "second", {"corpus.jsonl": corpus(r3="is there")})
+    built(root, first, second)
+    put(first, {"corpus.jsonl": corpus(r2="stays")})
+    put(second, {"corpus.jsonl": corpus(r1="moves", r3="is there")})
+    built(root)
+    assert set(seen(root).documents) == {"r1", "r2", "r3"}
+    put(first, {"corpus.jsonl": corpus(r1="moves", r2="stays")})
+    put(second, {"corpus.jsonl": corpus(r3="is there")})
+    report = built(root).ingest  # the source that it comes to is read first, where it still belongs to the other one
+    assert report.counts["failed"] == 1
+    assert set(built(root) and seen(root).documents) == {"r1", "r2", "r3"}
+
+
+def test_sources_that_overlap_keep_what_failed(root: Path, tmp_path: Path, settled: None) -> None:
+    notes = put(tmp_path / "notes", {"a.txt": "a river", "sub/x.md": "# A page\n\nThat was whole once."})
+    built(root, notes, notes / "sub")
+    put(notes, {"sub/x.md": bytes(range(256)) * 8})
+    for _ in range(3):
+        report = built(root).ingest
+        assert [(o.path, o.status) for o in report.outcomes if o.path.endswith("x.md")] == [
+            ("notes/sub/x.md", "failed"),
+            ("sub/x.md", "failed"),
+        ]
+    assert {"notes/sub/x.md", "sub/x.md"} <= set(seen(root).documents)
+
+
+def test_a_record_that_is_called_as_a_file_stays(root: Path, tmp_path: Path) -> None:
+    folder = put(tmp_path / "notes", {"corpus.jsonl": corpus(), "zebra.png": "no text"})
+    put(folder, {"corpus.jsonl": json.dumps({"_id": "notes/zebra.png", "text": "stripes"})})
+    for _ in range(3):
+        built(root, folder)
+        assert set(seen(root).documents) == {"notes/zebra.png"}
+
+
+def test_a_folder_that_is_called_as_a_file_of_records(root: Path, tmp_path: Path) -> None:
+    folder = put(tmp_path / "corpus.jsonl", {"corpus.jsonl": corpus(o="one")})
+    built(root, folder)
+    put(folder, {"corpus.jsonl": corpus(p="another") + "nonsense\n"})
+    built(root)
+    assert set(seen(root).documents) == {"o", "p"}  # the bad line may have been that of `o`
+
+
+def test_another_model_before_the_first_publication_keeps_the_sources(root: Path, tmp_path: Path) -> None:
+    one, two = put(tmp_path / "one", {"a.txt": "one river"}), put(tmp_path / "two", {"b.txt": "two rivers"})
+    ingest(root, [str(one)], model="hashing")
+    build(root, [str(two)], model="hashing-2")
+    assert set(seen(root).documents) == {"one/a.txt", "two/b.txt"}
+
+
+# Staging that comes from anywhere
+
+
+def test_no_file_is_written_through_a_link_in_the_staging(root: Path, source: Path, tmp_path: Path) -> None:
+    built(root, source)
+    victim = tmp_path / "victim.txt"
+    victim.write_text("precious", encoding="utf-8")
+    put(source, SECOND)
+    ingest(root)
+    for name in ("rows", "counts"):
+        link = root / "staging" / "merged" / "000002" / f"{name}.spool"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(victim)
+    build(root)
+    assert victim.read_text(encoding="utf-8") == "precious"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dead": {"000001": [999_999]}},
+        {"dead": {"000001": ["a"]}},
+        {"dead": {"000001": [-1]}},
+        {"dead": {"000009": [0]}},
+        {"settings": {"chunker": 3}},
+        {"blocks": [{"name": "block-000001", "documents": "x", "tables": {}}]},
+        {"blocks": [{"name": "../../x", "documents": 1, "tables": {}}]},
+        {"sources": [{"name": 3, "root": "/"}]},
+    ],
+    ids=str,
+)
+def test_a_state_that_was_made_up_is_damage(root: Path, source: Path, change: dict[str, object]) -> None:
+    built(root, source)
+    before = seen(root)
+    put(source, SECOND)
+    ingest(root)
+    chunk(root)
+    embed(root)
+    path = root / "staging" / "state.json"
+    value = {**json.loads(path.read_bytes()), **change}
+    value.pop("sha256")
+    path.write_bytes(canonical({**value, "sha256": digest(value)}))
+    with pytest.raises(CorruptError, match="staged work"):
+        index(root)
+    assert seen(root) == before
+
+
+def test_a_state_that_is_nested_too_deeply_is_damage(root: Path, source: Path) -> None:
+    built(root, source)
+    put(root, {"staging/state.json": "[" * 100_000})
+    with pytest.raises(CorruptError, match="staged work"):
+        info(root)
 
 
 # What is embedded
@@ -240,7 +394,7 @@ def test_a_changed_paragraph_embeds_its_own_chunk_only(root: Path, tmp_path: Pat
     put(folder, {"long.md": "# Long\n\n" + "\n\n".join(paragraphs)})
     report = build(root).embed
     assert report is not None
-    assert (report.embedded, report.reused) == (1, 9)
+    assert (report.embedded, report.reused, report.cached) == (1, 9, 0)
 
 
 def test_moved_files_keep_their_vectors(root: Path, source: Path) -> None:
@@ -253,7 +407,7 @@ def test_moved_files_keep_their_vectors(root: Path, source: Path) -> None:
     )  # its title is in it, so its name is not embedded
     report = build(root)
     assert report.embed is not None
-    assert (report.embed.embedded, report.embed.reused) == (0, 4)
+    assert (report.embed.embedded, report.embed.reused, report.embed.cached) == (0, 4, 0)
     assert "notes/deep/cat.md" in seen(root).documents
     assert "notes/cat.md" not in seen(root).documents
 
