@@ -127,6 +127,8 @@ def place(source: Path, target: Path) -> Digest:
     The digest is of what is read back from the disk.
     """
     make_folder(target.parent)
+    with source.open("rb") as file:
+        os.fsync(file.fileno())  # not all that is given was written by `write`: hnswlib syncs nothing
     on_step("link", target)
     try:
         os.link(source, target)
@@ -197,8 +199,12 @@ def lock(path: Path, wait: float = 0.0, told: Callable[[str], None] = untold) ->
         import socket  # a reader never needs it, and starts 2 ms sooner
 
         file.truncate(0)
-        json.dump({"pid": os.getpid(), "host": socket.gethostname(), "since": int(time.time())}, file)
-        file.flush()
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": int(time.time())}
+        try:
+            os.write(file.fileno(), json.dumps(holder).encode())
+        except OSError as error:
+            error.filename = str(path)  # the kernel does not say it
+            raise
         try:
             yield
         finally:

@@ -97,8 +97,10 @@ def damaged(scene: Scene, folder: Path, name: str, how: str, rng: random.Random)
     must(reported or is_whole or not named, "check", f"{how} of {name} is found whole by check")
     is_refused = _build_upon(scene, root) == "refused"
     for path in changed:
-        if is_refused or (root / path).exists():  # what the build left behind and removed stays so
-            _put_back(root / path, whole / path)
+        if (root / path).is_dir():
+            (root / path).rmdir()
+        if is_refused:  # else the next generation does without it
+            shutil.copyfile(whole / path, root / path)
     survived(root, scene)
     return "refused" if refused else "the same answers"
 
@@ -159,11 +161,6 @@ def _build_upon(scene: Scene, root: Path) -> str:
     said = str(value_of(ended(work)))
     if said == "done":
         must(state_of(root, scene) == "new", "wrong answers", "built upon damage, and not the new state")
-        checked(root, scene)
+        checked(root, scene, read_data=False)  # an older generation may still be damaged
     return said
 
-
-def _put_back(path: Path, whole: Path) -> None:
-    if path.is_dir():
-        path.rmdir()
-    shutil.copyfile(whole, path)

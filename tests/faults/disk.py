@@ -24,6 +24,7 @@ def record(work: Callable[[], object], folder: Path) -> list[Event]:
     """Every change that `work` makes below `folder`. Call it in a child: what listens cannot be taken away again."""
     folder = folder.resolve()
     events: list[Event] = []
+    synced: set[tuple[int, int]] = set()  # files elsewhere
     is_on = True
 
     def name_of(path: Any) -> str | None:
@@ -49,6 +50,11 @@ def record(work: Callable[[], object], folder: Path) -> list[Event]:
         names = [name_of(path) for path in args[: 2 if event in ("os.link", "os.rename") else 1]]
         if None not in names:
             events.append((event, *names))
+        elif event == "os.link" and names[1] is not None:
+            source = os.stat(args[0])
+            if source.st_dev == folder.stat().st_dev:  # else it fails
+                is_synced = (source.st_dev, source.st_ino) in synced
+                events.append(("link in", names[1], Path(args[0]).read_bytes(), is_synced))
         elif any(names):
             raise NotImplementedError(f"{event} from or to another place cannot be replayed")
 
@@ -61,6 +67,9 @@ def record(work: Callable[[], object], folder: Path) -> list[Event]:
         if path := behind(descriptor):
             content = None if path.is_dir() else path.read_bytes()
             events.append(("sync", path.relative_to(folder).as_posix(), content))
+        else:
+            asked = os.fstat(descriptor)
+            synced.add((asked.st_dev, asked.st_ino))
         is_on = True
 
     sys.addaudithook(listen)
@@ -135,6 +144,9 @@ class Disk:
                 folder.change({last: node})
             assert isinstance(node, File)
             node.opened, node.coming = number, self._contents.get(number, b"never synced")
+        elif what == "link in" and node is None:
+            content, is_synced = more
+            folder.change({last: File(content) if is_synced else File(b"", coming=content)})
         elif what == "os.mkdir" and node is None:
             folder.change({last: Folder()})
         elif what in ("os.remove", "os.rmdir") and node is not None:
@@ -169,7 +181,7 @@ class Disk:
     def _lay(
         self, folder: Folder, target: Path, laid: dict[File, bytes], rng: random.Random, data: str, names: str
     ) -> None:
-        target.mkdir(exist_ok=True)
+        target.mkdir(parents=True, exist_ok=True)
         entries, pending = dict(folder.synced), len(folder.pending)
         for change in folder.pending[: {"old": 0, "new": pending}.get(names, rng.randint(0, pending))]:
             _apply(change, entries)

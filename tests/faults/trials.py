@@ -11,6 +11,7 @@ import os
 import random
 import resource
 import signal
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -193,9 +194,14 @@ def recording(scene: Scene, folder: Path) -> tuple[Path, list[Any], dict[int, by
     """The folder as it was, the changes that a build makes in it, and what was written by each; recorded once."""
     if "recording" not in scene.kept:
         before, beside = scene.root.parent / "before", folder / "recorded"
-        root = scene.copied(beside)
         scene.copied(before)
-        events = value_of(ended(lambda: record(lambda: scene.build(root), beside)))
+        root = scene.copied(beside)
+
+        def work() -> list[Any]:
+            tempfile.tempdir = str(folder)  # on the same disk, so that what is made there is linked from there
+            return record(lambda: scene.build(root), beside)
+
+        events = value_of(ended(work))
         contents: dict[int, bytes] = {}
         Disk(before, contents).replay(events)
         scene.kept["recording"] = (before, events, contents)
