@@ -163,4 +163,3 @@ def _build_upon(scene: Scene, root: Path) -> str:
         must(state_of(root, scene) == "new", "wrong answers", "built upon damage, and not the new state")
         checked(root, scene, read_data=False)  # an older generation may still be damaged
     return said
-

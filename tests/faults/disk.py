@@ -110,6 +110,10 @@ def _apply(names: dict[str, File | Folder | None], to: dict[str, File | Folder])
             to[name] = node
 
 
+def _is_empty(node: File | Folder | None) -> bool:
+    return isinstance(node, Folder) and not node.now
+
+
 def _read(path: Path) -> Folder:
     folder = Folder()
     for child in path.iterdir():
@@ -149,7 +153,7 @@ class Disk:
             folder.change({last: File(content) if is_synced else File(b"", coming=content)})
         elif what == "os.mkdir" and node is None:
             folder.change({last: Folder()})
-        elif what in ("os.remove", "os.rmdir") and node is not None:
+        elif (what == "os.remove" and isinstance(node, File)) or (what == "os.rmdir" and _is_empty(node)):
             folder.change({last: None})
         elif what in ("os.link", "os.rename") and node is not None:
             other, new = self._parent(more[0])
