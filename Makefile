@@ -37,11 +37,17 @@ $(VENV)-peers/installed: benchmarks/peers/requirements.txt
 	$(VENV)-peers/bin/python -m pip --disable-pip-version-check install --quiet --requirement $<
 	touch $@
 
-bench: $(VENV)/installed-dev $(VENV)-peers/installed
-	sh benchmarks/all.sh "$(DATA)" $(BIN)/python $(VENV)-peers/bin/python
+# Those whose survival is measured have an environment of their own: what they need does not agree with the others.
+$(VENV)-lifecycle-peers/installed: benchmarks/lifecycle/peers/requirements.txt
+	$(PYTHON) -m venv $(VENV)-lifecycle-peers
+	$(VENV)-lifecycle-peers/bin/python -m pip --disable-pip-version-check install --quiet --requirement $<
+	touch $@
+
+bench: $(VENV)/installed-dev $(VENV)-peers/installed $(VENV)-lifecycle-peers/installed
+	sh benchmarks/all.sh "$(DATA)" $(BIN)/python $(VENV)-peers/bin/python $(VENV)-lifecycle-peers/bin/python
 
 readme: $(VENV)/installed-dev
 	$(BIN)/python tests/update_readme.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-peers .demo .bench build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-peers $(VENV)-lifecycle-peers .demo .bench build *.egg-info .pytest_cache .mypy_cache .ruff_cache

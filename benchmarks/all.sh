@@ -1,8 +1,8 @@
 #!/bin/sh
-# Every figure of benchmarks/README.md again: sh benchmarks/all.sh DATA PYTHON PEERS-PYTHON (make bench calls it)
-# Takes about an hour on 2 cores. Indexes and vectors are kept in .bench; the numbers go to benchmarks/results.
+# Every figure of benchmarks/README.md again: sh benchmarks/all.sh DATA PYTHON PEERS-PYTHON LIFECYCLE-PEERS-PYTHON (make bench calls it)
+# Takes about two and a half hours on 2 cores. Indexes and vectors are kept in .bench; the numbers go to benchmarks/results.
 set -eu
-data=$1 python=$2 peers=$3
+data=$1 python=$2 peers=$3 lifecycle_peers=$4
 here=$(dirname "$0")
 [ -d "$data/retrieval/scifact" ] || { echo "make bench DATA=FOLDER: no retrieval/scifact in '$data'" >&2; exit 2; }
 mkdir -p .bench
@@ -15,3 +15,6 @@ run embedding.py "$data/retrieval/scifact" --model multilingual-e5-small-q4 --te
 run vectors.py .bench/rfc.jsonl
 PATH="$(dirname "$python"):$PATH" MODEL=minilm WORK=.bench sh "$here/retrieval.sh" "$data/retrieval" scifact
 PATH="$(dirname "$python"):$PATH" MODEL=multilingual-e5-small-q4 WORK=.bench sh "$here/retrieval.sh" "$data/retrieval" xquad-zh xquad-en-to-zh
+run lifecycle/incremental.py "$data/scale/rfc-passages.jsonl.gz" --out "$here/results/lifecycle.json"
+run lifecycle/survival.py --out "$here/results/survival.json"
+"$lifecycle_peers" "$here/lifecycle/peers/survival.py" --share 0.1 --out "$here/results/survival-peers.json"
