@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.check.files import kind_of
 from core.history import live_chunks
 from core.index.generation import Generation
 from core.index.reader import Index, SegmentReader, reading
@@ -139,22 +140,10 @@ def _segment(generation: Generation, reader: SegmentReader) -> SegmentStats:
 
 def _sizes(generation: Generation) -> dict[str, int]:
     """The bytes of all files by kind."""
-    sizes = dict.fromkeys(("documents", "chunks", "lexical", "vectors", "codes", "graphs", "encoder", "space"), 0)
+    sizes = dict.fromkeys(("documents", "chunks", "lexical", "vectors", "codes", "graph", "encoder", "space"), 0)
     for name, digest in generation.files.items():
-        sizes[_kind(name)] += digest.size
+        sizes[kind_of(name)] += digest.size
     return sizes
-
-
-def _kind(name: str) -> str:
-    top, *_, last = name.split("/")
-    if top != "spaces":
-        return top
-    if last in ("space.json", "canaries"):
-        return "space"
-    for end, kind in ((".hnsw", "graphs"), (".codes", "codes")):
-        if last.endswith(end):
-            return kind
-    return "encoder" if last.startswith("encoder.") else "vectors"
 
 
 def _spread(lengths: NDArray[Any]) -> Spread:

@@ -22,6 +22,7 @@ COMMANDS = (
     "verify-space",
     "eval",
     "similar",
+    "tokens",
     "info",
     "stats",
     "history",

@@ -24,7 +24,7 @@ def kind_of(name: str) -> Kind:
     folder, last = name.split("/")[0], name.split("/")[-1]
     if folder != "spaces":
         return folder  # type: ignore[return-value]
-    if last in ("space.json", "canaries"):
+    if last in ("space.json", "canaries") or name.split("/")[-2] in ("tolerances", "attestations"):
         return "space"
     if last.startswith("encoder."):
         return "encoder"

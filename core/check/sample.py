@@ -146,7 +146,7 @@ def _embedded_again(sample: Sequence[_Sampled], record: SpaceRecord, encoder: En
     for (segment, row, piece), text, vector in zip(chosen, texts, now, strict=True):
         hashed = segment.vectors.array("texts", "|u1", 2)[row].tobytes()
         stored = segment.vectors.array("vectors", "<f4", 2)[row]
-        agrees = compare({"passage": stored[None]}, {"passage": vector[None]}, record.tolerance).agrees
+        agrees = compare({"passage": stored[None]}, {"passage": vector[None]}, record.row_tolerance).agrees
         if not agrees or hashed != hashlib.sha256(text.encode("utf-8", "replace")).digest()[:16]:
             wrong.append(f"{piece.document_id}, chunk {piece.ordinal}")
     yield _verdict("vectors", len(chosen), "chunks embedded again", "have other vectors", wrong, fix)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,16 @@ class Model:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Model:
         return cls(**{**value, "languages": tuple(value.get("languages", ()))})
+
+
+class Token(NamedTuple):
+    """One token of a text: `start` and `end` are characters of it; `special`: the tokenizer put it there and not the text."""
+
+    id: int
+    piece: str
+    start: int
+    end: int
+    special: bool = False
 
 
 # What an encoder is opened for: single texts now, many texts for long, or what the others are compared with.
@@ -113,6 +123,15 @@ class Encoder(Protocol):
 
     def token_starts(self, text: str) -> NDArray[np.int64]:
         """The offsets in `text` at which its tokens begin, rising; special tokens left out. Loads no runtime."""
+        ...
+
+    def tokens(self, text: str, side: Side) -> list[Token]:
+        """The tokens of the whole input: prompt (which the offsets count), text and special tokens, not truncated. Raises
+        UsageError where the tokenizer is not here."""
+        ...
+
+    def token_ids(self, texts: Sequence[str], side: Side) -> list[list[int]]:
+        """What the model is given: prompt, text and special tokens, cut to its length. [] where that cannot be said."""
         ...
 
     def count_tokens(self, text: str, side: Side) -> int:

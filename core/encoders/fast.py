@@ -40,10 +40,21 @@ class Fast:
         self._engine.prepare(len(texts))
         under_way: deque[list[int]] = deque()
         for hidden in self._run(self._groups(texts, prompt, under_way)):
-            vectors = np.stack([pool(tokens, self._space.pooling) for tokens in hidden])
-            if self._space.normalize:
-                vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
-            yield under_way.popleft(), vectors
+            yield under_way.popleft(), self._pooled(hidden)
+
+    def embed_ids(self, ids: Sequence[Ids]) -> Floats:
+        """float32, texts × dimension, of texts that are tokens already: special tokens among them, no longer than it takes."""
+        order = batches([len(one) for one in ids], self._engine.budget)
+        vectors = np.zeros((len(ids), self._space.dimension), dtype=np.float32)
+        for group, hidden in zip(order, self._run(iter([[ids[n] for n in group] for group in order])), strict=True):
+            vectors[group] = self._pooled(hidden)
+        return vectors
+
+    def _pooled(self, hidden: list[Floats]) -> Floats:
+        vectors = np.stack([pool(tokens, self._space.pooling) for tokens in hidden])
+        if self._space.normalize:
+            vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
+        return vectors
 
     def _groups(self, texts: Sequence[str], prompt: str, under_way: deque[list[int]]) -> Iterator[list[Ids]]:
         for start in range(0, len(texts), _WINDOW):

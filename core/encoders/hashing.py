@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from core.encoders import Encoder, Model, Work
+from core.encoders import Encoder, Model, Token, Work
 from core.errors import UsageError
 from core.space.identity import Space
 from core.types import Side
@@ -82,8 +82,19 @@ class HashingEncoder:
     def token_starts(self, text: str) -> NDArray[np.int64]:
         return np.array([match.start() for match in _TOKEN.finditer(text)], dtype=np.int64)
 
+    def tokens(self, text: str, side: Side) -> list[Token]:
+        found = ((match[0].casefold(), match) for match in _TOKEN.finditer(text))
+        return [Token(_id(word), word, match.start(), match.end()) for word, match in found]
+
+    def token_ids(self, texts: Sequence[str], side: Side) -> list[list[int]]:
+        return [[token.id for token in self.tokens(text, side)[:MAX_TOKENS]] for text in texts]
+
     def count_tokens(self, text: str, side: Side) -> int:
         return len(self.token_starts(text))
+
+
+def _id(word: str) -> int:
+    return int.from_bytes(hashlib.blake2b(word.encode("utf-8", "replace"), digest_size=4).digest()) >> 1
 
 
 @lru_cache(maxsize=1 << 16)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.cache import cache_folder, keep
+from core.encoders import Token
 from core.encoders.unigram import Renumber, Unigram, compact
 from core.errors import CorruptError, MissingError, SamespaceError
 from core.index.columns import Column, Table, write_columns
@@ -93,10 +94,13 @@ class Tokenizer:
             offsets = self._library([text])[0].encode(text, add_special_tokens=False).offsets
         return np.array([start for start, _ in offsets], dtype=np.int64)
 
-    def specials(self, text: str) -> NDArray[np.bool_]:
-        """bool, one a token of the whole input: whether the tokenizer put it there and not the text."""
+    def tokens(self, text: str) -> list[Token]:
+        """The tokens of `text`, special ones included."""
         with _guarded(self.path):
-            return np.array(self._library([text])[0].encode(text).special_tokens_mask, dtype=np.bool_)
+            library, renumber = self._library([text])
+            found = library.encode(text)
+            parts = zip(renumber(found.ids), found.tokens, found.offsets, found.special_tokens_mask, strict=True)
+            return [Token(number, piece, start, end, bool(special)) for number, piece, (start, end), special in parts]
 
     def count(self, text: str) -> int:
         """Tokens of `text`, special tokens included."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core.encoders import Model, Runtime, Work
+from core.encoders import Model, Runtime, Token, Work
 from core.encoders.bert import POOLINGS, Bert, Floats, Unsupported
 from core.encoders.fast import Fast
 from core.encoders.tokenizer import Tokenizer
@@ -153,6 +153,12 @@ class TransformerEncoder(ABC):
 
     def token_starts(self, text: str) -> NDArray[np.int64]:
         return self._tokenizer.starts(encodable(text))
+
+    def tokens(self, text: str, side: Side) -> list[Token]:
+        return self._tokenizer.tokens(self.prompt(side) + encodable(text))
+
+    def token_ids(self, texts: Sequence[str], side: Side) -> list[list[int]]:
+        return self._tokenizer.ids([self.prompt(side) + encodable(text) for text in texts], self.space.max_tokens)
 
     def count_tokens(self, text: str, side: Side) -> int:
         return self._tokenizer.count(self.prompt(side) + encodable(text))

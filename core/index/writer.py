@@ -30,7 +30,7 @@ from core.index.state import read_state
 
 _SEGMENT_FILE = re.compile(
     r"(documents/\d{6}|chunks/c-[0-9a-f]{16}/\d{6}|lexical/a-[0-9a-f]{16}/c-[0-9a-f]{16}/\d{6}"
-    r"|spaces/s-[0-9a-f]{16}/(space\.json|canaries|encoder\.\d{6}|c-[0-9a-f]{16}/\d{6}(\.\d{6}\.(hnsw|codes))?)|generations/\d{6}\.json)(\.tmp)?"
+    r"|spaces/s-[0-9a-f]{16}/(space\.json|canaries|encoder\.\d{6}|(tolerances|attestations)/\d{6}|c-[0-9a-f]{16}/\d{6}(\.\d{6}\.(hnsw|codes))?)|generations/\d{6}\.json)(\.tmp)?"
 )
 
 

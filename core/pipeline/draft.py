@@ -27,6 +27,8 @@ from core.pipeline.merge import Merge, Part
 from core.pipeline.segments import KINDS, count_words, published_part, staged_parts, write_merged
 from core.pipeline.spaces import carried_is_whole, read_space, space_files, staged_space
 from core.pipeline.staged import StagedDocuments, not_through
+from core.space.evidence import KINDS as EVIDENCE
+from core.space.evidence import find_evidence
 from core.space.identity import Space
 from core.space.record import SpaceRecord
 from core.space.verify import guard
@@ -211,6 +213,7 @@ class Draft:
         if self._encoder:
             needed.add(self._encoder)
         carried, kinds = base.files if base else {}, ANN_FILES[method]
+        needed |= {name for kind in EVIDENCE for name in find_evidence(self._view.space, kind, carried)}
         needed |= {name for s in segments for kind in kinds if (name := s.find(kind, self._view, carried))}
         return Generation(
             generation=self._number,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -191,7 +191,7 @@ class _Work:
             rows[at] for at in np.unique(np.linspace(0, len(rows) - 1, num=min(SEALED_ROWS, len(rows)), dtype=int))
         ]
         again = self._encoder.embed([texts[row] for row in tried], "passage")
-        return compare({"passage": vectors[tried]}, {"passage": again}, self._record.tolerance).agrees
+        return compare({"passage": vectors[tried]}, {"passage": again}, self._record.row_tolerance).agrees
 
     def _embed_rows(
         self,
@@ -249,7 +249,7 @@ def _door(
     """
     if record is not None:
         now = guard(record, encoder, path=str(staging.root)).now
-        return state, record, Canaries(record.canaries.texts, now["query"], now["passage"])
+        return state, record, replace(record.canaries, query=now["query"], passage=now["passage"])
     if differences := Space.from_json(state.space).differences(encoder.space):
         raise SpaceMismatchError(
             f"the documents were staged for another space than {encoder.model.name!r} makes now "
@@ -263,7 +263,7 @@ def _door(
     state = state.with_file("canaries", staging.write("canaries", record.columns()))
     state = state.with_file("space.json", fs.write(staging.path("space.json"), [record.to_bytes()]).sha256)
     staging.save(state)
-    return state, record, Canaries(record.canaries.texts, now["query"], now["passage"])
+    return state, record, replace(record.canaries, query=now["query"], passage=now["passage"])
 
 
 def _check_sealed(
@@ -272,7 +272,7 @@ def _check_sealed(
     """A few rows, evenly spread over old and new ones, embedded once more: parts of another model would show."""
     rows = np.unique(np.linspace(0, len(texts) - 1, num=min(SEALED_ROWS, len(texts)), dtype=np.int64))
     again = encoder.embed([texts[row] for row in rows], "passage")
-    agreement = compare({"passage": vectors[rows]}, {"passage": again}, record.tolerance)
+    agreement = compare({"passage": vectors[rows]}, {"passage": again}, record.row_tolerance)
     if not agreement.agrees:
         raise SpaceMismatchError(
             f"vectors that were embedded earlier do not lie where the model puts them now: {agreement.to_json()}",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from core.config import open_encoder
 from core.encoders import Encoder, Model, Work
 from core.errors import CorruptError
@@ -10,6 +12,7 @@ from core.index.generation import Generation
 from core.index.reader import Index
 from core.index.staging import Staging
 from core.index.state import State
+from core.space.evidence import Attestation, Tolerances, find_evidence, read_attestation, read_tolerances
 from core.space.record import SpaceRecord, read_record
 
 
@@ -44,10 +47,31 @@ def index_encoder(index: Index | None, model: Model, work: Work) -> Encoder:
 
 
 def read_space(index: Index) -> SpaceRecord:
-    """The space of the primary view. Raises CorruptError."""
+    """The space of the primary view, with what was learnt of it later. Raises CorruptError."""
     name, canaries = space_files(index.view.space)
     path = index.verified(name)
-    return read_record(path.read_bytes(), index.table(canaries), str(path))
+    record = read_record(path.read_bytes(), index.table(canaries), str(path))
+    if found := attestations(index):
+        record = replace(record, model=found[-1].model, equal_spaces=frozenset(one.space for one in found))
+    if (measured := tolerances(index)) is not None:
+        record = replace(record, tolerances={one.runtime: one.tolerance for one in measured.runtimes})
+    return record
+
+
+def attestations(index: Index) -> list[Attestation]:
+    """Which models' vectors were found to be equal to the index's, the oldest first. Raises CorruptError."""
+    paths = [index.verified(name) for name in _evidence(index, "attestations")]
+    return [read_attestation(path.read_bytes(), str(path)) for path in paths]
+
+
+def tolerances(index: Index) -> Tolerances | None:
+    """The newest measurement, if there is one. Raises CorruptError."""
+    paths = [index.verified(name) for name in _evidence(index, "tolerances")[-1:]]
+    return read_tolerances(paths[0].read_bytes(), str(paths[0])) if paths else None
+
+
+def _evidence(index: Index, kind: str) -> list[str]:
+    return find_evidence(index.view.space, kind, index.generation.files)
 
 
 def staged_space(staging: Staging, state: State) -> SpaceRecord | None:

@@ -65,7 +65,7 @@ def check_record(value: Mapping[str, Any]) -> None:
     """Raises TypeError or KeyError unless the fields of a space.json have their types: it may come from anywhere."""
     model, storage = value["model"], value["storage"]
     texts = (value["metric"], model["name"], model["provider"], model.get("location", ""), model.get("why", ""))
-    texts = (*texts, storage["dtype"], *value["canaries"], *model.get("languages", ()))
+    texts = (*texts, storage["dtype"], *value["canaries"], *value.get("contexts", ()), *model.get("languages", ()))
     if not all(isinstance(text, str) for text in texts) or not isinstance(model.get("revision"), str | None):
         raise TypeError("a field is not of its type")
     if value["metric"] not in METRICS or not 0 < float(value["tolerance"]) < 0.1:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.encoders import Encoder
-from core.errors import BackendError, SpaceMismatchError
+from core.errors import BackendError, SpaceMismatchError, shell
 from core.space.canaries import SHORT, Agreement, compare
 from core.space.record import SpaceRecord, record_space
 from core.types import Finding, Side
+
+if TYPE_CHECKING:  # found only where something differs
+    from core.space.diagnose import Diagnosis
 
 _WHAT = {
     "weights": "weights (another model, or another revision of it)",
@@ -37,11 +40,12 @@ class Verdict:
     differences: Mapping[str, tuple[Any, Any]]
     agreement: Agreement
     runtime: str = ""
+    diagnosis: Diagnosis | None = None
     now: Mapping[Side, NDArray[np.float32]] = field(default_factory=dict, repr=False)  # the canaries as just embedded
 
     @property
     def accepted(self) -> bool:
-        return self.agreement.agrees
+        return self.agreement.agrees and "metric" not in self.differences
 
     @property
     def summary(self) -> str:
@@ -52,6 +56,8 @@ class Verdict:
                 f"the same space: identity equal, {a.texts} canaries agree (worst distance {a.worst_distance:.1e}; "
                 f"{self.runtime})"
             )
+        if self.agreement.agrees and not self.accepted:
+            return f"the canaries agree, but the index compares vectors by another metric: {fields} differ"
         if self.accepted:
             return (
                 f"accepted by behaviour: {a.texts} canaries agree (worst distance {a.worst_distance:.1e}), "
@@ -90,6 +96,7 @@ class Verdict:
             "runtime": self.runtime,
             "differences": {name: {"index": a, "model": b} for name, (a, b) in self.differences.items()},
             "canaries": self.agreement.to_json(),
+            "diagnosis": self.diagnosis.to_json() if self.diagnosis else None,
         }
 
 
@@ -97,15 +104,14 @@ def verify_space(
     record: SpaceRecord, encoder: Encoder, *, short: bool = False, sides: tuple[Side, ...] = ("query", "passage")
 ) -> Verdict:
     """Compare `encoder` with the space on record. `short` asks only the few short canaries that ride with a query."""
-    differences = record.space.differences(encoder.space)
-    if encoder.metric != record.metric:
-        differences["metric"] = (record.metric, encoder.metric)
+    differences = {} if encoder.space.id in record.equal_spaces else record.space.differences(encoder.space)
+    if encoder.metric != record.metric and not (record.space.normalize and encoder.space.normalize):
+        differences["metric"] = (record.metric, encoder.metric)  # vectors of unit length rank alike by all of them
     count = len(SHORT) if short and not differences else len(record.canaries.texts)
-    texts = record.canaries.texts[:count]
     stored = {side: record.canaries.vectors(side)[:count] for side in sides}
-    now = {side: encoder.embed(texts, side) for side in sides}
-    agreement = compare(stored, now, record.tolerance)
-    return Verdict(encoder.model.name, differences, agreement, encoder.runtime_name, now)
+    now = {side: encoder.embed(record.canaries.inputs(encoder.space, side)[:count], side) for side in sides}
+    agreement = compare(stored, now, record.tolerance_of(encoder.runtime_name))
+    return Verdict(encoder.model.name, differences, agreement, encoder.runtime_name, now=now)
 
 
 def judge(
@@ -152,20 +158,34 @@ def guard(
     short: bool = False,
     sides: tuple[Side, ...] = ("query", "passage"),
 ) -> Verdict:
-    """The verdict when it is accepted. Raises SpaceMismatchError with what differs and what to do."""
+    """The verdict when it is accepted. Raises SpaceMismatchError with what differs, the diagnosis, and what to do."""
     verdict = judge(record, encoder, short=short, sides=sides)
     if not verdict.accepted:
-        raise mismatch(verdict, record, path)
+        raise mismatch(explained(verdict, record, encoder), record, path)
     return verdict
+
+
+def explained(verdict: Verdict, record: SpaceRecord, encoder: Encoder) -> Verdict:
+    """A verdict that is not accepted, with the diagnosis."""
+    from core.space.diagnose import diagnose
+
+    return replace(verdict, diagnosis=diagnose(record, encoder))
 
 
 def mismatch(verdict: Verdict, record: SpaceRecord, path: str) -> SpaceMismatchError:
     same = verdict.model == record.model.name
-    fix = (
-        f"the index's model changed under its name: put back the {record.model.name} it was built with, or build "
-        "another index beside this one with today's model"
-        if same
-        else f"leave --model out (the index's own is {record.model.name}), or build another index with this model: "
-        f"samespace build FOLDER --to NEW.index --model {verdict.model}"
-    )
-    return SpaceMismatchError(verdict.summary, path=path, fix=fix, details=verdict.to_json())
+    message, fixes = verdict.summary, []
+    if (found := verdict.diagnosis) is not None:
+        message += f". Diagnosis: {found.summary}"
+        fixes.append(found.fix)
+    if same:
+        fixes.append(
+            f"the index's model changed under its name: put back the {record.model.name} it was built with, or build "
+            "another index beside this one with today's model"
+        )
+    else:
+        fixes.append(
+            f"leave --model out (the index's own is {record.model.name}), or build another index with this model: "
+            f"samespace build FOLDER --to NEW.index --model {shell(verdict.model)}"
+        )
+    return SpaceMismatchError(message, path=path, fix="; ".join(fixes), details=verdict.to_json())

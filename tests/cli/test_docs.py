@@ -71,6 +71,7 @@ class TestExamples:
             "verify-space",
             "eval",
             "similar",
+            "tokens",
             "info",
             "stats",
             "history",

@@ -81,7 +81,7 @@ class TestSelection:
         assert selection.ids(texts) == [encoding.ids for encoding in library.encode_batch(texts)]
         text = texts[0]
         assert selection.starts(text).tolist() == [a for a, _ in library.encode(text, add_special_tokens=False).offsets]
-        assert selection.specials(text).tolist() == [
+        assert [token.special for token in selection.tokens(text)] == [
             bool(special) for special in library.encode(text).special_tokens_mask
         ]
         assert selection.count(text) == len(library.encode(text))

@@ -25,6 +25,7 @@ from handmade import (
 )
 from numpy.typing import NDArray
 
+from core.encoders import Model
 from core.encoders.hashing import HashingEncoder
 from core.errors import SpaceMismatchError, UsageError
 from core.index import fs
@@ -36,7 +37,8 @@ from core.pipeline.chunk import chunk
 from core.pipeline.embed import SEALED_ROWS, embed
 from core.pipeline.index import index
 from core.pipeline.ingest import IngestReport, ingest
-from core.space.canaries import canary_texts
+from core.space.canaries import SIDES
+from core.space.record import record_space
 
 
 @pytest.fixture
@@ -55,7 +57,9 @@ class Spy:
     def __init__(self, interrupt_at: int | None = None):
         self.calls: list[list[str]] = []
         self._interrupt_at = interrupt_at
-        self._canaries = set(canary_texts(256))
+        encoder = HashingEncoder(Model("hashing", "hashing"))
+        canaries = record_space(encoder).canaries
+        self._canaries = {text for side in SIDES for text in canaries.inputs(encoder.space, side)}
 
     def watch(self, patch: pytest.MonkeyPatch) -> Spy:
         real = HashingEncoder.embed

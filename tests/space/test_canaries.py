@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,18 +27,33 @@ def record() -> SpaceRecord:
 # The texts
 
 
-@pytest.mark.parametrize("limit", [16, 128, 256, 512, 8192, 10**9])
-def test_the_texts(limit: int) -> None:
-    texts = canary_texts(limit)
-    assert texts == canary_texts(limit)
-    assert texts[: len(SHORT)] == SHORT
-    assert len(set(texts)) == len(texts)
+@pytest.mark.parametrize("model", ["hashing", "minilm", "multilingual-e5-small-q4"])
+def test_the_texts(model: str) -> None:
+    """Both languages, mixed text, code, digits, full width, both scripts, symbols, nearly nothing, and the length limit."""
+    encoder = open_encoder(model)
+    texts = canary_texts(encoder)
+    assert texts == canary_texts(encoder)
+    assert tuple(texts)[: len(SHORT)] == SHORT
+    assert len(texts) >= 24
     shares = [han_share(text) for text in texts]
     assert min(shares) == 0
     assert max(shares) == 1
     assert any(0 < share < 1 for share in shares)
-    assert any(character.isdigit() for text in texts for character in text)
-    assert open_encoder("hashing").count_tokens(texts[-1], "passage") > min(limit, 8192)
+    joined = " ".join(texts)
+    assert all(part in joined for part in ("ＦＵＬＬ", "繁體", "🦊", "v1.2.3", "E-1047", "def "))
+    assert any(character.isdigit() for character in joined)
+    assert min(map(len, texts)) == 1
+    assert sum(map(bool, texts.values())) == 2
+    counts = [encoder.count_tokens(text, "passage") for text in texts]
+    limit = encoder.space.max_tokens
+    assert counts[-2:] == [limit, limit + 1]
+    assert max(counts[:-2]) < 60
+
+
+def test_a_model_that_takes_a_book() -> None:
+    encoder = open_encoder("hashing")
+    encoder.space = replace(encoder.space, max_tokens=10**9)
+    assert encoder.count_tokens(tuple(canary_texts(encoder))[-1], "passage") == 8193
 
 
 def test_a_changed_length_limit_shows(record: SpaceRecord) -> None:
@@ -106,7 +122,7 @@ def test_the_tolerance_is_the_border(angle: float, tolerance: float) -> None:
 
 def test_canaries_are_embedded_on_both_sides() -> None:
     encoder = open_encoder("hashing")
-    found = embed_canaries(encoder, SHORT)
+    found = embed_canaries(encoder, dict.fromkeys(SHORT, ""))
     assert isinstance(found, Canaries)
     assert found.texts == SHORT
     assert found.vectors("query") is found.query

@@ -1,0 +1,58 @@
+"""A new piece of evidence about a space, published as a generation that differs in nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from core.errors import LockedError
+from core.index.generation import Generation
+from core.index.reader import open_index
+from core.index.staging import Staging
+from core.index.writer import NewFile, next_number, now, publish, writing
+from core.progress import SILENT, Progress
+from core.space.evidence import evidence_name
+from core.version import VERSION
+
+
+def publish_evidence(
+    root: Path,
+    base: Generation,
+    kind: str,
+    data: bytes,
+    *,
+    model: Mapping[str, Any] | None = None,
+    wait: float = 0.0,
+    progress: Progress = SILENT,
+) -> Generation:
+    """Publish the generation after `base` that names `data` as evidence of its space, and `model` as the index's where one
+    is given. Work that is staged was made for `base` and is dropped. Raises LockedError (also when another generation was
+    published meanwhile), StorageError, CorruptError.
+    """
+    with writing(root, wait, progress.note):
+        index = open_index(root)
+        if index.generation.generation != base.generation:
+            raise LockedError(
+                "another generation was published meanwhile, so this evidence is not about what is there now",
+                path=root,
+                fix="run the same command again",
+            )
+        for name in base.files:
+            index.verified(name)
+        staging = Staging(root)
+        if staging.state() is not None:
+            progress.note("what was staged was made for the generation before and is dropped; build stages it again")
+        number = next_number(root)
+        generation = replace(
+            base,
+            generation=number,
+            parent=base.generation,
+            created=now(),
+            tool=VERSION,
+            model=dict(model or base.model),
+        )
+        published = publish(root, generation, [NewFile(evidence_name(base.primary.space, kind, number), data)])
+        staging.clear()
+    return published
