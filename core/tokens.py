@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from typing import Any
 
 from core.encoders import Encoder, Token
@@ -13,11 +11,13 @@ from core.types import Side
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """One model's tokens of a text, prompt and special tokens included; `cut_off` of them are more than the model takes."""
+    """One model's tokens of a text, prompt and special tokens included; `cut_off` of them are more than the model takes.
+    `prompt`: characters that stand before the text."""
 
     model: str
     tokens: tuple[Token, ...]
     max_tokens: int
+    prompt: int = 0
 
     @property
     def cut_off(self) -> int:
@@ -39,10 +39,39 @@ class Cut:
 
 def tokens(text: str, encoder: Encoder, side: Side = "query") -> Cut:
     """How `encoder` cuts `text`. Raises UsageError for a model whose tokenizer is not here."""
-    return Cut(encoder.model.name, tuple(encoder.tokens(text, side)), encoder.space.max_tokens)
+    space = encoder.space
+    prompt = space.query_prompt if side == "query" else space.passage_prompt
+    return Cut(encoder.model.name, tuple(encoder.tokens(text, side)), space.max_tokens, len(prompt))
 
 
-def differing(a: Sequence[Token], b: Sequence[Token]) -> list[tuple[Sequence[Token], Sequence[Token], bool]]:
-    """Both cuts side by side, in runs that are equal (by piece) and runs that are not."""
-    matcher = SequenceMatcher(None, [one.piece for one in a], [one.piece for one in b], autojunk=False)
-    return [(a[i:j], b[k:n], tag == "equal") for tag, i, j, k, n in matcher.get_opcodes()]
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A piece of the text that both models cut out of it, or several (`equal`) tokens at the same places; special tokens and
+    prompts left out."""
+
+    text: str
+    here: tuple[Token, ...]
+    there: tuple[Token, ...]
+
+    @property
+    def equal(self) -> bool:
+        return len(self.here) == len(self.there) == 1
+
+
+def differing(text: str, here: Cut, there: Cut) -> list[Stretch]:
+    """`text` in the shortest stretches at whose ends both models have a boundary."""
+    mine, theirs = (_own(cut) for cut in (here, there))
+    common = sorted({end for _, end, _ in mine} & {end for _, end, _ in theirs} | {len(text)})
+    found: list[Stretch] = []
+    start = 0
+    for end in common:
+        parts = (tuple(token for a, b, token in side if start <= a and b <= end and b > a) for side in (mine, theirs))
+        found.append(Stretch(text[start:end], *parts))
+        start = end
+    return [stretch for stretch in found if stretch.here or stretch.there]
+
+
+def _own(cut: Cut) -> list[tuple[int, int, Token]]:
+    """The tokens of the text itself, with their places in it."""
+    own = (token for token in cut.tokens if not token.special and token.end > cut.prompt)
+    return [(max(0, token.start - cut.prompt), token.end - cut.prompt, token) for token in own]

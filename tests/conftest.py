@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, settings
 # No test times a clock; and a contract's test runs in every class that inherits it, which hypothesis takes for a mistake.
 settings.register_profile("samespace", deadline=None, suppress_health_check=[HealthCheck.differing_executors])
 settings.load_profile("samespace")
-sys.path.append(str(Path(__file__).parent / "index"))  # handmade.py, for every suite that needs a small index
+# handmade.py and tiny_models.py, for every suite that needs a small index or a small model
+sys.path += [str(Path(__file__).parent / name) for name in ("index", "encoders")]
 _numbers = count()
 
 _FIRST = ("test_readme.py", "test_faults.py", "test_kill.py", "test_writer.py")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.options import Json
-from cli.render import emit_json, note, say, table, visible
+from cli.render import emit_json, note, one_line, say, table, visible
 
 if TYPE_CHECKING:
     from core.tokens import Cut
@@ -43,23 +43,27 @@ def tokens(
     for one in cuts:
         _show(one)
     if len(cuts) == 2:
-        _compare(*cuts)
+        _compare(text, *cuts)
 
 
 def _show(one: Cut) -> None:
     say(f"{one.model}: {len(one.tokens)} tokens, at most {one.max_tokens}")
-    say("  " + " ".join(f"[{visible(token.piece)}]" if token.special else visible(token.piece) for token in one.tokens))
+    say("  " + " ".join(visible(token.piece) for token in one.tokens))
     say("  " + " ".join(str(token.id) for token in one.tokens))
     if one.cut_off:
         note(f"{one.model} does not see the last {one.cut_off} of them")
 
 
-def _compare(a: Cut, b: Cut) -> None:
+def _compare(text: str, a: Cut, b: Cut) -> None:
     from core.tokens import differing
 
-    rows = []
-    for left, right, equal in differing(a.tokens, b.tokens):
-        cells = [" ".join(visible(token.piece) for token in side) for side in (left, right)]
-        rows.append((cells[0], "=" if equal else "≠", cells[1]))
+    rows = [
+        (
+            one_line(part.text),
+            "=" if part.equal else "≠",
+            *(" ".join(visible(t.piece) for t in side) for side in (part.here, part.there)),
+        )
+        for part in differing(text, a, b)
+    ]
     say()
-    table((a.model, "", b.model), rows)
+    table(("text", "", a.model, b.model), rows)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.encoders import Encoder, Runtime
-from core.encoders.bert import Bert, Ids, Unsupported
+from core.encoders.bert import POSITIONS, WORDS, Bert, Ids, Unsupported
 from core.encoders.tokenizer import Tokenizer
 from core.encoders.transformer import TransformerEncoder
 from core.errors import MissingError
@@ -25,13 +25,14 @@ Floats = NDArray[np.float32]
 
 
 class Altered(TransformerEncoder):
-    """`weights` and `text`, where given, change every tensor, and every text (its prompt aside) before it is cut."""
+    """`weights` and `text`, where given, change every tensor (by its name), and every text (its prompt aside) before it is
+    cut."""
 
     def __init__(
         self,
         original: TransformerEncoder,
         space: Space,
-        weights: Callable[[Floats], Floats] | None = None,
+        weights: Callable[[str, Floats], Floats] | None = None,
         text: Callable[[str], str] | None = None,
     ):
         """Raises Unsupported where the model is not one that our engines run, or not with these settings."""
@@ -55,9 +56,9 @@ class Altered(TransformerEncoder):
         change = self._weights
         return replace(
             bert,
-            tensors={name: change(tensor) for name, tensor in bert.tensors.items()},
-            words=change(bert.words.astype(np.float32, copy=False)),
-            positions=change(bert.positions),
+            tensors={name: change(name, tensor) for name, tensor in bert.tensors.items()},
+            words=change(WORDS, bert.words.astype(np.float32, copy=False)),
+            positions=change(POSITIONS, bert.positions),
         )
 
     def is_like_original(self) -> bool:
@@ -99,7 +100,7 @@ class Reworded:
 def alter(
     encoder: Encoder,
     space: Space,
-    weights: Callable[[Floats], Floats] | None = None,
+    weights: Callable[[str, Floats], Floats] | None = None,
     text: Callable[[str], str] | None = None,
 ) -> Altered | Reworded | None:
     """`encoder` as it would be with the settings of `space`; None where that cannot be tried."""

@@ -195,7 +195,7 @@ class _Trial:
                 yield name, *self._tried(model)
 
     def noise(self, encoder: Encoder, level: float) -> tuple[float, float]:
-        model = alter(encoder, self._record.space, weights=lambda tensor: _noisy(tensor, level))
+        model = alter(encoder, self._record.space, weights=lambda name, tensor: _noisy(tensor, level))
         assert isinstance(model, Altered)
         return self._tried(model)
 
