@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
-from cli.options import IndexPath, Json, OtherModel
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.foreign import Asked, Collection, Column, Format, Identify, Sample, Seed, TextsFile, Vectors, answer_foreign
+from cli.options import Json, OtherModel
 from cli.render import emit_json, note, say, table
 from cli.waiting import waiting
 
 
-def verify_space(index: IndexPath, model: OtherModel = None, json: Json = False) -> None:
+def verify_space(
+    index: Annotated[
+        Path | None, typer.Argument(metavar="INDEX", help="The index directory.", show_default=False)
+    ] = None,
+    model: OtherModel = None,
+    vectors: Vectors = None,
+    texts: TextsFile = None,
+    identify: Identify = False,
+    format: Format = None,
+    collection: Collection = None,
+    column: Column = None,
+    sample: Sample = None,
+    seed: Seed = None,
+    json: Json = False,
+) -> None:
     """Prove that a model makes vectors of the index's space: identity field by field, then the canaries. Exit 0 or 13.
+
+    With --vectors, that a model made the vectors of another tool: a sample of the texts is embedded again and compared.
+    Exit 0 or 13; with --identify 0 when one is found, 1 when it is none of them. Nothing is written, no pickle is read.
 
     Example: samespace verify-space sample.index
     """
+    asked = Asked(vectors, texts, identify, format, collection, column, sample, seed)
+    asked.check(index)
+    if index is None:
+        answer_foreign(asked, model, json)
+    else:
+        _verify_index(index, model, json)
+
+
+def _verify_index(index: Path, model: str | None, json: bool) -> None:
     from core.config import open_encoder
     from core.index.reader import reading
     from core.pipeline.spaces import index_encoder, read_space
