@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import zipfile
 from pathlib import Path
@@ -20,13 +21,16 @@ def read_npy(path: Path, choice: Choice) -> Foreign:
     """Raises UsageError for pickled objects, CorruptError for what is no whole .npy."""
     try:
         array = npy.open_memmap(path, mode="r")
-    except OSError:
-        raise
     except Exception as error:  # a header is parsed as Python, and a wrong one raises whatever comes to pass
         if "Python objects" in str(error):
             raise pickled(path) from None
-        raise damaged(path, error) from error
+        raise _damage(path, error) from None
     return Foreign("npy", str(path), array)
+
+
+def _damage(path: Path, error: Exception) -> Exception:
+    """The same error where the disk or the permissions are to blame; a place that cannot be sought to is the file's fault."""
+    return error if isinstance(error, OSError) and error.errno != errno.EINVAL else damaged(path, error)
 
 
 def read_npz(path: Path, choice: Choice) -> Foreign:
@@ -51,10 +55,10 @@ def read_npz(path: Path, choice: Choice) -> Foreign:
                 raise ValueError("an array is larger than its file can be")
             with archive.open(info) as file:
                 array = npy.read_array(file, allow_pickle=False)
-    except (OSError, UsageError):
+    except UsageError:
         raise
     except Exception as error:  # as above; besides, what zlib and zipfile raise
-        raise damaged(path, error) from error
+        raise _damage(path, error) from None
     return Foreign("npz", str(path), array, notes=(f"array {name}",))
 
 

@@ -17,7 +17,7 @@ from core.foreign import damaged, require_file
 
 @contextmanager
 def read_only(path: Path, tables: Sequence[str], what: str) -> Iterator[sqlite3.Connection]:
-    """A connection that cannot write, for the block. What SQLite raises in it becomes a CorruptError.
+    """A connection that cannot write, for the block. What comes of damaged content in it becomes a CorruptError.
 
     Raises UsageError unless all of `tables` are there, as tables: a view of that name could compute anything.
     """
@@ -29,7 +29,7 @@ def read_only(path: Path, tables: Sequence[str], what: str) -> Iterator[sqlite3.
                 fix = "name the format, if it is another one: --format"
                 raise UsageError(f"this is no database of {what}: it has no table {missing[0]}", path=path, fix=fix)
             yield connection
-    except sqlite3.Error as error:
+    except (sqlite3.Error, TypeError, ValueError, OverflowError) as error:  # any column may hold values of any type
         raise damaged(path, error) from error
 
 
