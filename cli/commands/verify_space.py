@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from cli.foreign import Asked, Collection, Column, Format, Identify, Sample, Seed, TextsFile, Vectors, answer_foreign
+from cli.foreign_vectors import (
+    Asked,
+    Collection,
+    Column,
+    Format,
+    Identify,
+    Sample,
+    Seed,
+    TextsFile,
+    Vectors,
+    answer_foreign,
+)
 from cli.options import Json, OtherModel
 from cli.render import emit_json, note, say, table
 from cli.waiting import waiting

@@ -44,8 +44,8 @@ _MAGIC = (
     (rb"PAR1", "parquet"),
     (rb"SQLite format 3\0", "llm"),
     (rb"I[A-Za-z][A-Za-z0-9]{2}", "faiss"),
-    (rb"[^\0].{7}\{", "safetensors"),
     (rb"\0{8}", "hnswlib"),  # the place of level 0, which is the first
+    (rb'.{8}\{"', "safetensors"),
 )
 _EXTENSIONS = {
     ".npy": "npy", ".npz": "npz", ".parquet": "parquet", ".pq": "parquet", ".safetensors": "safetensors",

@@ -272,6 +272,10 @@ class TestArrays:
 
 
 class TestPlaces:
+    @pytest.mark.parametrize("kind", ["npy", "npz", "safetensors", "hnswlib", "faiss", "llm"])
+    def test_the_content_says_what_it_is(self, kind: str, tmp_path: Path) -> None:
+        assert detect(WRITERS[kind](tmp_path, VECTORS, TEXTS).rename(tmp_path / "data")) == kind
+
     def test_nothing_there(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="no such file"):
             read(tmp_path / "x.npy")
