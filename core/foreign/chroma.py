@@ -1,4 +1,4 @@
-"""A folder of Chroma's (versions 0.4 to 1.5): texts and the newest vectors in chroma.sqlite3, older ones in a graph.
+"""A folder of Chroma's, as version 1.5.9 writes it: texts and the newest vectors in chroma.sqlite3, older ones in a graph.
 
 Vectors wait in the table `embeddings_queue` until enough are there (`sync_threshold`, 1000 unless set otherwise); then they
 go into the segment's graph. Which id has which label stands in a pickle there, which is never read: labels and rows of

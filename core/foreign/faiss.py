@@ -1,6 +1,6 @@
 """A FAISS index that keeps vectors whole, read without faiss: flat ones, alone, under an id map, or under an HNSW graph.
 
-The layout is that of faiss 1.7 to 1.15 (impl/index_write.cpp), little-endian. A header: four letters that name the kind, d:
+The layout is that of faiss 1.15.1 (impl/index_write.cpp), little-endian. A header: four letters that name the kind, d:
 int32, ntotal: int64, two int64 that mean nothing, is_trained: bool, metric_type: int32, and above 1 its argument: float32.
 A vector of values is their number, uint64, and the values; flat vectors count their float32 values.
 """

@@ -18,7 +18,7 @@ from core.errors import SpaceMismatchError
 from core.foreign import Foreign
 
 SAMPLE, SEED = 64, 20260131
-# 1 - cosine. Looser than for an index of ours: both sides may have run the model in 16 bits (5e-5 here), and stores keep
+# 1 - cosine. Looser than for an index of ours: both sides may have run the model in 16 bits (3e-5 a side), and stores keep
 # float16 (1e-7). The mildest change of a model that alters a ranking moves a text by more than 1e-3.
 TOLERANCE = 5e-4
 _PROBE = 8  # rows on which the ways are tried
