@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from core.errors import CorruptError
 
-_HEADER = np.dtype(
+HEADER = np.dtype(
     [
         ("offset_level0", "<u8"), ("max_elements", "<u8"), ("count", "<u8"), ("element_size", "<u8"),
         ("label_offset", "<u8"), ("data_offset", "<u8"), ("max_level", "<i4"), ("entry", "<u4"),
@@ -60,7 +60,7 @@ def verify_graph(path: Path, vectors: NDArray[np.float32], metric: str) -> None:
         data = np.memmap(path, dtype=np.uint8, mode="r") if path.stat().st_size else np.zeros(0, dtype=np.uint8)
         header = _header(data, vectors)
         elements = _elements(data, header, vectors)
-        upper = _upper(data[_HEADER.itemsize + elements.nbytes :], header)
+        upper = _upper(data[HEADER.itemsize + elements.nbytes :], header)
         _check_entry(header, upper)
         _check_level0(elements, header)
         _check_upper(upper, header)
@@ -79,8 +79,8 @@ def _require(fits: Any, what: str) -> None:
 
 
 def _header(data: NDArray[np.uint8], vectors: NDArray[np.float32]) -> dict[str, Any]:
-    _require(len(data) >= _HEADER.itemsize and len(data) % 4 == 0, "it is cut short")
-    header = dict(zip(_HEADER.names or (), data[: _HEADER.itemsize].view(_HEADER)[0].item(), strict=True))
+    _require(len(data) >= HEADER.itemsize and len(data) % 4 == 0, "it is cut short")
+    header = dict(zip(HEADER.names or (), data[: HEADER.itemsize].view(HEADER)[0].item(), strict=True))
     rows, dimension = vectors.shape
     m = header["m"]
     _require(header["count"] == header["max_elements"] == rows > 0, f"it is not of {rows:,} rows")
@@ -97,9 +97,9 @@ def _header(data: NDArray[np.uint8], vectors: NDArray[np.float32]) -> dict[str, 
 def _elements(data: NDArray[np.uint8], header: dict[str, Any], vectors: NDArray[np.float32]) -> NDArray[Any]:
     """Level 0 as it lies in the file, a record an element."""
     size = header["count"] * header["element_size"]
-    _require(_HEADER.itemsize + size <= len(data), "it is cut short")
+    _require(HEADER.itemsize + size <= len(data), "it is cut short")
     layout = [("links", "<u4"), ("ids", "<u4", (header["max_m0"],)), ("vector", "<f4", (vectors.shape[1],))]
-    return data[_HEADER.itemsize : _HEADER.itemsize + size].view(np.dtype([*layout, ("label", "<u8")]))
+    return data[HEADER.itemsize : HEADER.itemsize + size].view(np.dtype([*layout, ("label", "<u8")]))
 
 
 def _upper(data: NDArray[np.uint8], header: dict[str, Any]) -> _Upper:

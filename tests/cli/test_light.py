@@ -21,9 +21,11 @@ HEAVY = {
     "huggingface_hub",
     "ir_measures",
     "hnswlib",
+    "pyarrow",
+    "lancedb",
 }
 MODULES = sorted(path for folder in ("core", "cli") for path in (ROOT / folder).rglob("*.py"))
-PARTS = {"sources", "chunkers", "encoders", "lexical", "vectors", "fusion", "rerankers", "index"}
+PARTS = {"sources", "chunkers", "encoders", "lexical", "vectors", "fusion", "rerankers", "index", "foreign"}
 
 RUN = """
 import json, sys

@@ -18,7 +18,7 @@ from core.index.reader import open_index
 from core.pipeline.search import Search, SearchSettings
 from core.types import Query
 from core.vectors import VectorSegment
-from core.vectors.graph_file import _HEADER, verify_graph
+from core.vectors.graph_file import HEADER, verify_graph
 
 pytest.importorskip("hnswlib")
 from core.vectors.hnsw import HnswSearcher, build_graph
@@ -87,9 +87,9 @@ def test_small_graphs_are_taken(rows: int, tmp_path: Path) -> None:
     verify_graph(tmp_path / "graph", VECTORS[:rows], "cosine")
 
 
-@pytest.mark.parametrize("field", _HEADER.names or ())
+@pytest.mark.parametrize("field", HEADER.names or ())
 def test_every_field_of_the_header(whole: bytes, metric: str, field: str, tmp_path: Path) -> None:
-    dtype, offset = (_HEADER.fields or {})[field][:2]
+    dtype, offset = (HEADER.fields or {})[field][:2]
     before = whole[offset : offset + dtype.itemsize]
     values = [value.to_bytes(8, "little")[: dtype.itemsize] for value in (*ODD, 1 << 40, (1 << 64) - 1)]
     if field == "mult":
