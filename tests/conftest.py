@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("samespace", deadline=None, suppress_health_check=[HealthCheck.differing_executors])
 settings.load_profile("samespace")
 sys.path.append(str(Path(__file__).parent / "index"))  # handmade.py, for every suite that needs a small index
+sys.path.append(str(Path(__file__).parent / "encoders"))  # stand_in.py, for those that need a server
 _numbers = count()
 
 _FIRST = ("test_readme.py", "test_faults.py", "test_kill.py", "test_writer.py")
@@ -21,6 +22,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest test comes first, so that the other processes work beside it; then those that fork: a child of a
     process in which torch has started threads can hang."""
     items.sort(key=lambda item: _FIRST.index(item.path.name) if item.path.name in _FIRST else len(_FIRST))
+
+
+@pytest.fixture(autouse=True)
+def _no_users_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No key, no server of the user's environment; and what another test named is not named here."""
+    for name in ("SAMESPACE_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL", "SAMESPACE_TIMEOUT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("core.encoders.server._named", set())
+    monkeypatch.setattr("core.encoders.remote.BACKOFF", 0.0)  # no test waits
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from cli.options import IndexPath, Json, OtherModel
+from cli.options import BaseUrl, IndexPath, Json, OtherModel, named_model
 from cli.render import emit_json, note, say, table
 from cli.waiting import waiting
 
 
-def verify_space(index: IndexPath, model: OtherModel = None, json: Json = False) -> None:
+def verify_space(index: IndexPath, model: OtherModel = None, base_url: BaseUrl = None, json: Json = False) -> None:
     """Prove that a model makes vectors of the index's space: identity field by field, then the canaries. Exit 0 or 13.
 
     Example: samespace verify-space sample.index
     """
-    from core.config import open_encoder
     from core.index.reader import reading
-    from core.pipeline.spaces import index_encoder, read_space
+    from core.pipeline.spaces import asked_encoder, read_space
     from core.space.verify import judge, mismatch
 
     opened, record = reading(index, lambda opened: (opened, read_space(opened)))
     with waiting("embedding the canaries"):
-        encoder = open_encoder(model) if model else index_encoder(opened, record.model, "queries")
+        named = named_model(model, None, base_url, None)
+        encoder = asked_encoder(opened, record.model, work="queries", **named)
         verdict = judge(record, encoder)
     if json and verdict.accepted:
         emit_json(

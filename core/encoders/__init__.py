@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from core.errors import BackendError
 from core.registry import Registry
 from core.space.identity import Space
 from core.types import Side
@@ -18,8 +19,19 @@ ENCODERS = Registry(
     {
         "sentence-transformers": "core.encoders.sentence_transformers:SentenceTransformersEncoder",
         "hashing": "core.encoders.hashing:HashingEncoder",
+        "openai": "core.encoders.openai:OpenAIEncoder",
     },
 )
+REMOTE = ("openai",)  # those whose models run on a server: texts are sent to it
+
+
+class Unembedded(BackendError):
+    """Raised by `stream` when all else is done: why each of the rows in `failed` got no vector; those in `unsent` were not
+    tried, for it would have been in vain."""
+
+    def __init__(self, message: str, *, path: str | None, fix: str, failed: Mapping[int, str], unsent: Sequence[int]):
+        super().__init__(message, path=path, fix=fix)
+        self.failed, self.unsent = failed, unsent
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +85,11 @@ class Encoder(Protocol):
     metric: str
 
     @property
+    def remote(self) -> bool:
+        """Whether texts leave the machine: the canaries go with each query then, in one request."""
+        ...
+
+    @property
     def passed_over(self) -> Sequence[str]:
         """Why faster runtimes are not used, once one was chosen."""
         ...
@@ -104,7 +121,10 @@ class Encoder(Protocol):
         ...
 
     def stream(self, texts: Sequence[str], side: Side) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
-        """The same for many texts: rows of `texts` and their vectors, batch by batch, as they are done."""
+        """The same for many texts: rows of `texts` and their vectors, batch by batch, as they are done.
+
+        Raises Unembedded at the end when some rows got none; what was yielded counts.
+        """
         ...
 
     def token_vectors(self, texts: Sequence[str], side: Side) -> list[NDArray[np.float32]]:
