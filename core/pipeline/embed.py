@@ -25,7 +25,7 @@ from core.pipeline.known import HASH, KnownVectors, hash_texts
 from core.pipeline.spaces import asked_encoder, read_space, staged_space
 from core.pipeline.staged import block_chunks, check_ingested
 from core.progress import SILENT, Progress
-from core.space.canaries import Canaries, compare
+from core.space.canaries import SHORT, Canaries, compare
 from core.space.identity import Space
 from core.space.record import SpaceRecord
 from core.space.verify import guard, prove
@@ -289,10 +289,13 @@ def _door(
 def _check_sealed(
     encoder: Encoder, texts: list[str], vectors: NDArray[np.float32], record: SpaceRecord, path: str
 ) -> None:
-    """A few rows, evenly spread over old and new ones, embedded once more: parts of another model would show."""
+    """A few rows, evenly spread over old and new ones, embedded once more: parts of another model would show. A server may
+    have changed its model since the door, for all of them: canaries ride along."""
+    canaries = record.canaries.texts[: len(SHORT)] if encoder.remote else ()
     rows = np.unique(np.linspace(0, len(texts) - 1, num=min(SEALED_ROWS, len(texts)), dtype=np.int64))
-    again = encoder.embed([texts[row] for row in rows], "passage")
-    agreement = compare({"passage": vectors[rows]}, {"passage": again}, record.tolerance)
+    again = encoder.embed([*canaries, *(texts[row] for row in rows)], "passage")
+    stored = np.concatenate([record.canaries.passage[: len(canaries)], vectors[rows]])
+    agreement = compare({"passage": stored}, {"passage": again}, record.tolerance)
     if not agreement.agrees:
         raise SpaceMismatchError(
             f"vectors that were embedded earlier do not lie where the model puts them now: {agreement.to_json()}",

@@ -31,7 +31,9 @@ class Answer:
     missing: int = 0
 
 
-def error(status: int, message: str = "no", headers: Mapping[str, str] | None = None, code: str | None = None) -> Answer:
+def error(
+    status: int, message: str = "no", headers: Mapping[str, str] | None = None, code: str | None = None
+) -> Answer:
     body = {"error": {"message": message, "type": "stand_in", "code": code}}
     return Answer(status, json.dumps(body).encode(), headers or {})
 
@@ -84,7 +86,8 @@ class StandIn:
 
 def vectors(seed: int, texts: Sequence[str], dimensions: int | None = None) -> list[Item]:
     encoder = HashingEncoder(Model(f"hashing-{seed}", "hashing"))
-    found = encoder.embed(texts, "passage")[:, :dimensions].astype(np.float64)
+    found = encoder.embed(texts, "passage").astype(np.float64)
+    found = found.reshape(len(texts), -1, dimensions or found.shape[1]).sum(axis=1)
     found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
     return [{"object": "embedding", "index": n, "embedding": row.tolist()} for n, row in enumerate(found)]
 
