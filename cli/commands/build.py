@@ -86,7 +86,7 @@ def build(
     report = _build(to, sources or (), keep, wait, {**stages, "ann": ann})
     _tell(report, to, json, quiet)
     if watch:
-        _watch(to, keep, wait, json, quiet)
+        _watch(to, keep, wait, {"base_url": stages["base_url"]}, json, quiet)
     strict_exit(report.ingest, strict)
     if changed and not report.index.published:
         raise typer.Exit(int(ExitCode.NO))
@@ -110,7 +110,7 @@ def _tell(report: BuildReport, to: Path, json: bool, quiet: bool) -> None:
         _show(report, to)
 
 
-def _watch(to: Path, keep: int | None, wait: float, json: bool, quiet: bool) -> None:
+def _watch(to: Path, keep: int | None, wait: float, options: dict[str, Any], json: bool, quiet: bool) -> None:
     """Build again after every change, until Ctrl-C. What fails then may be mended by the next change, so it is only said."""
     from core.pipeline.watch import changes
 
@@ -120,7 +120,7 @@ def _watch(to: Path, keep: int | None, wait: float, json: bool, quiet: bool) -> 
         for _ in changes(to):
             try:
                 building = True
-                report = _build(to, (), keep, wait, {})
+                report = _build(to, (), keep, wait, options)
                 building = False
                 if report.index.published:
                     _tell(report, to, json, quiet)

@@ -27,11 +27,13 @@ REMOTE = ("openai",)  # those whose models run on a server: texts are sent to it
 
 class Unembedded(BackendError):
     """Raised by `stream` when all else is done: why each of the rows in `failed` got no vector; those in `unsent` were not
-    tried, for it would have been in vain."""
+    tried. `over`: nor should anything else be."""
 
-    def __init__(self, message: str, *, path: str | None, fix: str, failed: Mapping[int, str], unsent: Sequence[int]):
+    def __init__(
+        self, message: str, *, path: str | None, fix: str, failed: Mapping[int, str], unsent: Sequence[int], over: bool
+    ):
         super().__init__(message, path=path, fix=fix)
-        self.failed, self.unsent = failed, unsent
+        self.failed, self.unsent, self.over = failed, unsent, over
 
 
 @dataclass(frozen=True, slots=True)

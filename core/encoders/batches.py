@@ -78,10 +78,12 @@ class Run:
                     yield rows, result
                 for row in rows:
                     del open_rows[row]
+            over = self._stop.is_set()
         finally:
             self._stop.set()
         if last is not None:
-            raise Unembedded(last.message, path=last.path, fix=last.fix, failed=failed, unsent=tuple(open_rows))
+            unsent = tuple(open_rows)
+            raise Unembedded(last.message, path=last.path, fix=last.fix, failed=failed, unsent=unsent, over=over)
 
     def _work(self) -> None:
         while not self._stop.is_set():
@@ -102,6 +104,8 @@ class Run:
                 self._try(rows[: len(rows) // 2])
                 self._try(rows[len(rows) // 2 :])
                 return
+            if self._stop.is_set():
+                return  # it was given up for another's reason
             self._in_a_row += 1
             if error.blame == "all" or self._in_a_row >= MOST_IN_A_ROW:
                 self._stop.set()

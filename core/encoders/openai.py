@@ -20,8 +20,8 @@ from core.encoders.batches import Run, in_batches
 from core.encoders.remote import Client
 from core.encoders.replies import Reply, RequestFailed
 from core.encoders.server import check_url, default_url
-from core.errors import CorruptError, UsageError
-from core.space.canaries import canary_texts
+from core.errors import CorruptError, SpaceMismatchError, UsageError
+from core.space.canaries import SHORT, canary_texts
 from core.space.identity import Space
 from core.text import encodable
 from core.types import Side
@@ -31,6 +31,8 @@ MOST_TOKENS = 100_000  # in a request, as estimated; OpenAI's server takes 300,0
 MAX_TOKENS = 8192  # of a text, where the catalogue does not say
 _LEAST = 256  # tokens that every server takes, or it is not for documents
 AT_ONCE = 4  # requests
+PILOT = SHORT[0]  # rides with every batch of documents, so that each is known to be of the model that passed the door
+_DRIFT = 0.01  # 1 - cosine of a pilot that is another model's; what a server's rounding moves is far below
 _PATIENCE: dict[Work, dict[str, Any]] = {  # somebody waits for the answer to a query
     "queries": {"attempts": 3, "timeout": 20.0},
     "documents": {"attempts": 6, "timeout": 60.0},
@@ -53,6 +55,7 @@ class OpenAIEncoder:
         self._url: str = options.get("base_url") or default_url()
         self._client = Client(self._url, **_PATIENCE[work])
         self._answered = ""
+        self._pilot: NDArray[np.float32] | None = None  # its vector, as the door saw it
         self._prompts: Mapping[str, str] = options.get("prompts", {})
         self.model = replace(model, options={**options, "base_url": self._url})
         if not {"dimension", "normalize", "max_tokens"} <= options.keys():
@@ -111,22 +114,40 @@ class OpenAIEncoder:
         """One request, where the texts fit into one. Raises BackendError, SpaceMismatchError (another dimension)."""
         inputs = [self._input(text, side) for text in texts]
         vectors = np.zeros((len(texts), self.space.dimension), dtype=np.float32)
+        pilot = self._input(PILOT, "passage")
         for rows in in_batches([estimate.count_tokens(text) for text in inputs], MOST_TEXTS, MOST_TOKENS):
             vectors[rows] = self._request([inputs[row] for row in rows], self.space.dimension).vectors
+        if side == "passage" and pilot in inputs:
+            self._pilot = vectors[inputs.index(pilot)]
         return vectors
 
     def stream(self, texts: Sequence[str], side: Side) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
-        """Batches as they are done, several requests at once. Raises Unembedded at the end for texts that got no vector."""
+        """Batches as they are done, several requests at once. Raises Unembedded at the end for texts that got no vector,
+        SpaceMismatchError at once for a batch of another model than the canaries were by when they were embedded last."""
         if not texts:
             return
+        pilot = self._input(PILOT, "passage")
+        if self._pilot is None:
+            self.embed([PILOT], "passage")
         self._client.open()
         inputs = [self._input(text, side) for text in texts]
         batches = in_batches([estimate.count_tokens(text) for text in inputs], MOST_TEXTS, MOST_TOKENS)
 
         def send(rows: list[int], wait: Any) -> NDArray[np.float32]:
-            return self._request([inputs[row] for row in rows], self.space.dimension, wait=wait).vectors
+            found = self._request([*(inputs[row] for row in rows), pilot], self.space.dimension, wait=wait).vectors
+            self._check_pilot(found[-1])
+            return found[:-1]
 
         yield from Run(batches, send, AT_ONCE).results()
+
+    def _check_pilot(self, found: NDArray[np.float32]) -> None:
+        a, b = np.asarray(self._pilot, dtype=np.float64), found.astype(np.float64)
+        if 1 - float(a @ b) / float(np.linalg.norm(a) * np.linalg.norm(b)) > _DRIFT:
+            raise SpaceMismatchError(
+                f"the server answered one request of {self.model.name!r} by another model than the one before",
+                path=self._url,
+                fix="ask who runs the server; with the model of before the same command goes on, and what that gave is kept",
+            )
 
     def _request(self, texts: Sequence[str], dimension: int | None, **options: Any) -> Reply:
         fields: dict[str, Any] = {"model": self.model.name, "encoding_format": "float"}

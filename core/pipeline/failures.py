@@ -24,7 +24,7 @@ class Failures:
 
     @property
     def is_over(self) -> bool:
-        return self._last is not None and bool(self._last.unsent)
+        return self._last is not None and self._last.over
 
     def add(self, error: Unembedded, rows: Sequence[int], first: NDArray[np.int64], chunks: Sequence[Chunk]) -> None:
         """`rows` are those that were streamed, by which `error` speaks; `first` has for every row of the block the first one

@@ -175,8 +175,9 @@ class TestBuilds:
 
         server.twist = twist
         done = samespace(*words)
-        assert len(server.requests) == 7
-        assert (done.code, "do not lie where the model puts them now" in done.err) == (13, True)
+        assert len(server.requests) == drifted
+        assert done.code == 13
+        assert ("by another model" if drifted == 6 else "do not lie where the model puts them now") in done.err
         assert samespace("search", words[3], "keeper").code == 10
 
     def test_a_model_has_to_be_named(self, server: StandIn, tmp_path: Path) -> None:

@@ -487,7 +487,29 @@ class TestBatches:
         assert set(caught.value.failed) == {13}
         expected[13] = 0
         assert np.array_equal(found, expected)
-        assert max(len(request["input"]) for request in server.requests) == 4
+        assert max(len(request["input"]) for request in server.requests) == 4 + 1  # the pilot
+
+    def test_no_batch_is_believed_without_its_pilot(
+        self, encoder: OpenAIEncoder, server: StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Behind one address two servers, one of them with another model."""
+        monkeypatch.setattr("core.encoders.openai.MOST_TEXTS", 2)
+        monkeypatch.setattr("core.encoders.openai.AT_ONCE", 1)
+        prove(encoder)
+        server.forget()
+        server.twist = lambda items: items if len(server.requests) != 3 else [
+            {**item, "embedding": item["embedding"][::-1]} for item in items
+        ]  # fmt: skip
+        found: list[int] = []
+
+        def listen() -> None:
+            for rows, _ in encoder.stream([f"text {n}" for n in range(10)], "passage"):
+                found.extend(rows)
+
+        with pytest.raises(SpaceMismatchError, match="by another model than the one before"):
+            listen()
+        assert found == [0, 1, 2, 3]
+        assert len(server.requests) == 3
 
     def test_nothing_to_do(self, encoder: OpenAIEncoder, server: StandIn) -> None:
         assert list(encoder.stream([], "passage")) == []
