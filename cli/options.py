@@ -74,6 +74,25 @@ OtherModel = Annotated[
     str | None,
     typer.Option("--model", metavar="NAME", help="Use this model instead of the index's own, if it is the same space."),
 ]
+Provider = Annotated[
+    str | None,
+    typer.Option(
+        "--provider",
+        metavar="NAME",
+        help="The model of a new index is behind a server that speaks this provider's way: openai. The texts are sent to it.",
+    ),
+]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--base-url",
+        metavar="URL",
+        help="The server of the model, up to /embeddings; a key only in SAMESPACE_API_KEY or OPENAI_API_KEY.",
+    ),
+]
+Dimensions = Annotated[
+    int | None, typer.Option("--dimensions", help="Ask the server for vectors of so many.", min=1, max=1 << 16)
+]
 SourceName = Annotated[
     str | None, typer.Option("--name", help="Name of the source, the first part of its documents' ids.")
 ]
@@ -129,3 +148,15 @@ def choose_fusion(fusion: str, alpha: float | None) -> dict[str, Any]:
     if alpha is None:
         return {"fusion": fusion, "alpha": DEFAULT_ALPHA}
     return {"fusion": "weighted" if fusion == "auto" else fusion, "alpha": alpha}
+
+
+def named_model(
+    model: str | None, provider: str | None, base_url: str | None, dimensions: int | None
+) -> dict[str, Any]:
+    """The arguments `model` and `base_url` of the core's functions. The catalogue is not read where it is not needed."""
+    if provider is None and base_url is None and dimensions is None:
+        return {"model": model, "base_url": None}
+    from core.config import name_model, name_server
+
+    url = None if base_url is None else name_server(base_url)
+    return {"model": name_model(model, provider, url, dimensions), "base_url": url}

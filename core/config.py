@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from core.encoders import ENCODERS, Encoder, Model, Work
+from core.encoders import ENCODERS, REMOTE, Encoder, Model, Work
 from core.errors import CorruptError, MissingError, SamespaceError, UsageError
 from core.language import MUCH, language_shares, names_of, unknown
 
@@ -63,12 +63,15 @@ def find_model(name: str) -> Model:
     by_hub = {str(entry["hub"]): key for key, entry in catalogue().items() if "hub" in entry and "module" not in entry}
     name = by_hub.get(name, name)  # the hub's name of a catalogue model means the same, prompts and all
     if entry := catalogue().get(name):
+        options = {"prompts": entry["prompts"]} if "prompts" in entry else {}
+        if entry["provider"] in REMOTE:
+            options |= {key: entry[key] for key in ("dimension", "normalize", "max_tokens")}
         return Model(
             name=name,
             provider=entry["provider"],
             location=_location(name, entry),
             languages=tuple(entry.get("languages", ())),
-            options={"prompts": entry["prompts"]} if "prompts" in entry else {},
+            options=options,
         )
     if re.fullmatch(r"hashing-\d+", name):
         return Model(name=name, provider="hashing", location=name)
@@ -81,6 +84,85 @@ def find_model(name: str) -> Model:
         f"there is no model called {name!r}: it is no catalogue name, no folder, and no hub name (owner/model)",
         fix=f"`samespace models` lists the names: {', '.join(catalogue())}",
     )
+
+
+def name_model(
+    name: str | None, provider: str | None = None, base_url: str | None = None, dimensions: int | None = None
+) -> str | Model | None:
+    """The model that a command's options name; None for the index's own, and for auto. By `provider` any model of a server
+    can be named, which is asked what the catalogue would say.
+
+    Raises UsageError for options that do not fit one another, or the model.
+    """
+    if provider is None and dimensions is None and (base_url is None or name in (None, AUTO)):
+        return name
+    if provider is not None and provider not in REMOTE:
+        raise UsageError(f"there is no provider {provider!r}", fix=f"choose one of: {', '.join(REMOTE)}")
+    if name is None or name == AUTO:
+        raise UsageError("a model behind a server has to be named", fix="--provider openai --model NAME --base-url URL")
+    model = find_model(name) if provider is None else Model(name, provider, languages=_languages(name))
+    if dimensions is not None:
+        _check_dimensions(model, dimensions)
+        model = replace(model, options={**model.options, "dimensions": dimensions})
+        if "dimension" in model.options:
+            model = replace(model, options={**model.options, "dimension": dimensions})
+    return at_server(model, base_url) if base_url is not None else model
+
+
+def _languages(name: str) -> tuple[str, ...]:
+    return tuple(catalogue().get(name, {}).get("languages", ()))
+
+
+def _check_dimensions(model: Model, dimensions: int) -> None:
+    """Raises UsageError where the model, as far as it is known, does not give so few or many."""
+    entry = catalogue().get(model.name, {})
+    if model.provider not in REMOTE:
+        raise UsageError(f"the vectors of {model.name!r} are not cut", fix="leave --dimensions out")
+    if entry.get("provider") == model.provider and not (
+        ("matryoshka" in entry and dimensions <= entry["dimension"]) or dimensions == entry["dimension"]
+    ):
+        raise UsageError(
+            f"{model.name!r} does not give vectors of {dimensions} dimensions",
+            fix=f"choose --dimensions between 1 and {entry['dimension']}"
+            if "matryoshka" in entry
+            else "leave --dimensions out",
+        )
+
+
+def name_server(url: str) -> str:
+    """The base URL of a server that the user has named: from now on texts and a key may go there. Raises UsageError."""
+    from core.encoders.server import name_server
+
+    return name_server(url)
+
+
+def at_server(model: str | Model, base_url: str) -> Model:
+    """The same model behind the server at `base_url`. Raises UsageError for a model that is behind none."""
+    model = find_model(model) if isinstance(model, str) else model
+    if model.provider not in REMOTE:
+        raise UsageError(f"the model {model.name!r} runs on this machine, behind no server", fix="leave --base-url out")
+    return replace(model, options={**model.options, "base_url": base_url})
+
+
+def without_contact(model: str | Model | None) -> str | Model | None:
+    """`model` for work that must not ask its server: what only that could say is a guess."""
+    if model is None or model == AUTO:
+        return model
+    found = find_model(model) if isinstance(model, str) else model
+    if found.provider not in REMOTE:
+        return model
+    guess = {"dimension": found.options.get("dimensions", 1), "normalize": True, "max_tokens": 8192}
+    return replace(found, options={**guess, **found.options})
+
+
+def price_of(model: Model) -> tuple[float, str] | None:
+    """US dollars for a million tokens, and of when that is; None where it is not known, as for another's server."""
+    from core.encoders.server import OPENAI, default_url
+
+    entry = catalogue().get(model.name, {})
+    if model.provider != "openai" or "price" not in entry or (model.options.get("base_url") or default_url()) != OPENAI:
+        return None
+    return float(entry["price"]), str(entry["priced"])
 
 
 def open_encoder(model: Model | str, work: Work = "queries") -> Encoder:
@@ -120,7 +202,8 @@ def refusal(model: Model) -> MissingError | None:
 
 def available(model: Model) -> str:
     """Whether a model can be used now: "yes"; "first use" (it is unpacked then); "pip install …"; "download" (from the
-    hub, on first use); or that this version refuses it: "API", "remote code", "pickled". Nothing is loaded for that.
+    hub, on first use); "network" (behind a server, and a key is set) or "set OPENAI_API_KEY"; or that this version refuses
+    it: "API", "remote code", "pickled". Nothing is loaded for that.
     """
     from importlib.util import find_spec
 
@@ -129,6 +212,10 @@ def available(model: Model) -> str:
     entry = catalogue().get(model.name, {})
     if refusal(model) is not None:
         return "API" if entry["provider"] not in ENCODERS else "remote code" if "remote_code" in entry else "pickled"
+    if model.provider in REMOTE:
+        from core.encoders.server import is_ready
+
+        return "network" if is_ready() else "set OPENAI_API_KEY"
     if "module" in entry and not find_spec(entry["module"]):
         return f"pip install {entry['package']}"
     if "file" in entry:

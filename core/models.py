@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.config import BILINGUAL, available, catalogue, find_model, open_encoder, refusal
-from core.encoders import Encoder, Model
+from core.encoders import REMOTE, Encoder, Model
 from core.errors import SamespaceError
 
 _FIXES = {
@@ -53,7 +53,7 @@ def describe(name: str) -> Description:
     entry, here = catalogue().get(model.name, {}), available(model)
     if refused := refusal(model):
         return Description(model, entry, here, None, refused.message, refused.fix)
-    if here != "yes":
+    if here != "yes" and model.provider not in REMOTE:
         fix = _FIXES.get(here, here).format(name=model.name)
         return Description(model, entry, here, None, "the model is not on this machine yet", fix)
     try:

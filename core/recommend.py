@@ -29,6 +29,8 @@ _HERE = {
     "yes": "on this machine",
     "first use": "on this machine, unpacked on first use",
     "download": "to be downloaded",
+    "network": "by network: the texts are sent to it",
+    "set OPENAI_API_KEY": "by network: the texts are sent to it, with a key of yours",
 }
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 # No test times a clock; and a contract's test runs in every class that inherits it, which hypothesis takes for a mistake.
 settings.register_profile("samespace", deadline=None, suppress_health_check=[HealthCheck.differing_executors])
 settings.load_profile("samespace")
-# handmade.py and tiny_models.py, for every suite that needs a small index or a small model
+# handmade.py, tiny_models.py and stand_in.py, for every suite that needs a small index, a small model or a server
 sys.path += [str(Path(__file__).parent / name) for name in ("index", "encoders")]
 _numbers = count()
 
@@ -22,6 +22,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest test comes first, so that the other processes work beside it; then those that fork: a child of a
     process in which torch has started threads can hang."""
     items.sort(key=lambda item: _FIRST.index(item.path.name) if item.path.name in _FIRST else len(_FIRST))
+
+
+@pytest.fixture(autouse=True)
+def _no_users_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No key, no server of the user's environment; and what another test named is not named here."""
+    for name in ("SAMESPACE_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL", "SAMESPACE_TIMEOUT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("core.encoders.server._named", set())
+    monkeypatch.setattr("core.encoders.remote.BACKOFF", 0.0)  # no test waits
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,7 +10,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.commands.ingest import outcome_json, outcome_rows, show_troubles, strict_exit
-from cli.options import Ann, Chunker, Json, NewModel, Overlap, Quiet, Size, SourceName, Sources, Strict, To, Wait, Yes
+from cli.options import (
+    Ann,
+    BaseUrl,
+    Chunker,
+    Dimensions,
+    Json,
+    NewModel,
+    Overlap,
+    Provider,
+    Quiet,
+    Size,
+    SourceName,
+    Sources,
+    Strict,
+    To,
+    Wait,
+    Yes,
+    named_model,
+)
 from cli.progress import progress
 from cli.render import complain, duration, emit_json, fields, note, typed
 from core.errors import ExitCode, SamespaceError, UsageError
@@ -23,6 +41,9 @@ def build(
     to: To,
     sources: Sources = None,
     model: NewModel = None,
+    provider: Provider = None,
+    base_url: BaseUrl = None,
+    dimensions: Dimensions = None,
     name: SourceName = None,
     yes: Yes = False,
     chunker: Chunker = None,
@@ -50,7 +71,7 @@ def build(
     Example: samespace build sample_corpus --to sample.index
     """
     stages: dict[str, Any] = {
-        "model": model,
+        **named_model(model, provider, base_url, dimensions),
         "name": name,
         "yes": yes,
         "chunker": chunker,
@@ -65,7 +86,7 @@ def build(
     report = _build(to, sources or (), keep, wait, {**stages, "ann": ann})
     _tell(report, to, json, quiet)
     if watch:
-        _watch(to, keep, wait, json, quiet)
+        _watch(to, keep, wait, {"base_url": stages["base_url"]}, json, quiet)
     strict_exit(report.ingest, strict)
     if changed and not report.index.published:
         raise typer.Exit(int(ExitCode.NO))
@@ -89,7 +110,7 @@ def _tell(report: BuildReport, to: Path, json: bool, quiet: bool) -> None:
         _show(report, to)
 
 
-def _watch(to: Path, keep: int | None, wait: float, json: bool, quiet: bool) -> None:
+def _watch(to: Path, keep: int | None, wait: float, options: dict[str, Any], json: bool, quiet: bool) -> None:
     """Build again after every change, until Ctrl-C. What fails then may be mended by the next change, so it is only said."""
     from core.pipeline.watch import changes
 
@@ -99,7 +120,7 @@ def _watch(to: Path, keep: int | None, wait: float, json: bool, quiet: bool) -> 
         for _ in changes(to):
             try:
                 building = True
-                report = _build(to, (), keep, wait, {})
+                report = _build(to, (), keep, wait, options)
                 building = False
                 if report.index.published:
                     _tell(report, to, json, quiet)
@@ -118,13 +139,16 @@ def _dry_run(to: Path, sources: Sequence[str], json: bool, quiet: bool, options:
         found = dry_run(to, sources, progress=bar, **options)
     if json:
         what = {"chunks": found.chunks, "to_embed": found.embedded, "cached": found.cached, "seconds": found.seconds}
-        emit_json("build", {"index": str(to), "dry_run": True, **outcome_json(found.ingest, quiet), **what})
+        price = {"tokens": found.tokens, "cost_usd": found.cost}
+        emit_json("build", {"index": str(to), "dry_run": True, **outcome_json(found.ingest, quiet), **what, **price})
         return
     rows = outcome_rows(found.ingest)
     if found.chunks:
         rows.append(("chunk", f"{found.chunks:,} chunks"))
         time = f", about {duration(found.seconds)}" if found.sampled else ""
-        rows.append(("embed", f"{found.embedded:,} texts{time}; {found.cached:,} from the cache"))
+        sent = "" if found.tokens is None else f", at most about {found.tokens:,} tokens to send"
+        sent += "" if found.cost is None else f" for ${found.cost:.4f} (the price of {found.priced})"
+        rows.append(("embed", f"{found.embedded:,} texts{time}{sent}; {found.cached:,} from the cache"))
     fields(rows)
     show_troubles(found.ingest)
     note("nothing was changed (--dry-run)")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from cli.options import IndexPath, Json, OtherModel, Quiet, Wait
+from cli.options import BaseUrl, IndexPath, Json, OtherModel, Quiet, Wait, named_model
 from cli.progress import progress
 from cli.render import emit_json, fields, note, typed
 
 
 def embed(
-    index: IndexPath, model: OtherModel = None, wait: Wait = 0.0, quiet: Quiet = False, json: Json = False
+    index: IndexPath,
+    model: OtherModel = None,
+    base_url: BaseUrl = None,
+    wait: Wait = 0.0,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
     """Embed the staged chunks that have no vector yet. Stopped, it goes on where it was.
 
@@ -19,7 +24,7 @@ def embed(
     from core.pipeline.embed import embed as embed_chunks
 
     with progress() as bar:
-        report = embed_chunks(index, model=model, wait=wait, progress=bar)
+        report = embed_chunks(index, **named_model(model, None, base_url, None), wait=wait, progress=bar)
     if json:
         emit_json(
             "embed",

@@ -5,10 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from cli.options import Json, NewModel, Quiet, SourceName, Sources, Strict, To, Wait, Yes
+from cli.options import (
+    BaseUrl,
+    Dimensions,
+    Json,
+    NewModel,
+    Provider,
+    Quiet,
+    SourceName,
+    Sources,
+    Strict,
+    To,
+    Wait,
+    Yes,
+    named_model,
+)
 from cli.progress import progress
 from cli.render import complain, emit_json, fields, note, typed, visible
-from core.errors import AnswerIsNo
+from core.errors import AnswerIsNo, UsageError
 
 if TYPE_CHECKING:
     from core.pipeline.ingest import IngestReport
@@ -18,6 +32,9 @@ def ingest(
     to: To,
     sources: Sources = None,
     model: NewModel = None,
+    provider: Provider = None,
+    base_url: BaseUrl = None,
+    dimensions: Dimensions = None,
     name: SourceName = None,
     yes: Yes = False,
     strict: Strict = False,
@@ -31,8 +48,11 @@ def ingest(
     """
     from core.pipeline.ingest import ingest as ingest_sources
 
+    named = named_model(model, provider, base_url, dimensions)["model"]
+    if base_url is not None and named is None:
+        raise UsageError("a server was named, but no model behind it", fix="name the model with --model NAME")
     with progress() as bar:
-        report = ingest_sources(to, sources or (), model=model, name=name, yes=yes, wait=wait, progress=bar)
+        report = ingest_sources(to, sources or (), model=named, name=name, yes=yes, wait=wait, progress=bar)
     if json:
         emit_json("ingest", {"index": str(to), **outcome_json(report, quiet)})
     else:

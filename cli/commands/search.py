@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.hits import hit_json, show_hits
-from cli.options import Alpha, Depth, FusionName, IndexPath, Json, K, Mode, OtherModel, choose_fusion
+from cli.options import (
+    Alpha,
+    BaseUrl,
+    Depth,
+    FusionName,
+    IndexPath,
+    Json,
+    K,
+    Mode,
+    OtherModel,
+    choose_fusion,
+    named_model,
+)
 from cli.render import emit_json, note, say, visible
 from cli.waiting import waiting
 from core.errors import UsageError
@@ -30,6 +42,7 @@ def search(
     depth: Depth = 200,
     unit: Annotated[str | None, typer.Option(help="What is ranked: chunk, or document by its best chunk.")] = None,
     model: OtherModel = None,
+    base_url: BaseUrl = None,
     queries: Annotated[
         Path | None, typer.Option(metavar="FILE", help='Many queries: a line each, {"_id": "q1", "text": "…"}.')
     ] = None,
@@ -58,25 +71,26 @@ def search(
     chosen = unit or ("document" if queries or run else "chunk")
     options = {"untrusted": untrusted, **choose_fusion(fusion, alpha)}
     settings = SearchSettings(mode=mode, k=k, depth=depth, unit=chosen, **options)  # type: ignore[arg-type]
+    named = named_model(model, None, base_url, None)
     if queries is None and run is None:
-        reading(index, lambda opened: _one(opened, settings, model, query or "", explain, full, json))
+        reading(index, lambda opened: _one(opened, settings, named, query or "", explain, full, json))
         return
     if settings.unit == "chunk" and (run is not None or not json):
         raise UsageError("a run ranks documents", fix="leave --unit out, or use --json for chunks")
     if json and str(run) == "-":
         raise UsageError("--json and --run - both want stdout", fix="name a file with --run")
     asked = read_queries(queries) if queries else [Query("1", query or "")]
-    _show_run(reading(index, lambda opened: _batch(opened, settings, model, asked)), f"samespace-{mode}", run, json)
+    _show_run(reading(index, lambda opened: _batch(opened, settings, named, asked)), f"samespace-{mode}", run, json)
 
 
 def _one(
-    opened: Index, settings: SearchSettings, model: str | None, query: str, explain: bool, full: bool, json: bool
+    opened: Index, settings: SearchSettings, named: dict[str, Any], query: str, explain: bool, full: bool, json: bool
 ) -> None:
     from core.pipeline.search import Search
     from core.types import Query
 
     with waiting("loading the model" if settings.mode != "lexical" else ""):
-        search = Search(opened, settings, model)
+        search = Search(opened, settings, **named)
         result = search.search(Query("1", query))
     if json:
         emit_json(
@@ -107,14 +121,14 @@ def _one(
 
 
 def _batch(
-    opened: Index, settings: SearchSettings, model: str | None, asked: Sequence[Query]
+    opened: Index, settings: SearchSettings, named: dict[str, Any], asked: Sequence[Query]
 ) -> tuple[Index, list[SearchResult]]:
     from cli.progress import progress
     from core.pipeline.search import Search
 
     found = []
     with progress() as bar:
-        search = Search(opened, settings, model, len(asked))
+        search = Search(opened, settings, queries=len(asked), **named)
         bar.stage("search", len(asked))
         for one in asked:
             found.append(search.search(one))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import Json, OtherModel, Wait
+from cli.options import BaseUrl, Json, OtherModel, Wait
 from cli.verify import foreign
 from cli.verify.against import Against, verify_against
 from cli.verify.evidence import Adopt, Measure, adopt_model, measure_tolerances
@@ -20,6 +20,7 @@ def verify_space(
         Path | None, typer.Argument(metavar="INDEX", help="The index directory.", show_default=False)
     ] = None,
     model: OtherModel = None,
+    base_url: BaseUrl = None,
     explain: Explain = False,
     against: Against = None,
     adopt: Adopt = False,
@@ -49,8 +50,8 @@ def verify_space(
     elif against is not None:
         verify_against(index, against, json)
     elif adopt:
-        adopt_model(index, model, 300, 0, wait, json)
+        adopt_model(index, model, base_url, 300, 0, wait, json)
     elif measure:
         measure_tolerances(index, wait, json)
     else:
-        verify_model(index, model, explain, json)
+        verify_model(index, model, base_url, explain, json)

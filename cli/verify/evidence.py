@@ -24,7 +24,9 @@ Measure = Annotated[
 ]
 
 
-def adopt_model(index: Path, model: str | None, sample: int, seed: int, wait: float, json: bool) -> None:
+def adopt_model(
+    index: Path, model: str | None, base_url: str | None, sample: int, seed: int, wait: float, json: bool
+) -> None:
     """Raises UsageError, SpaceMismatchError."""
     from core.pipeline.adopt import adopt
 

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cli.options import named_model
 from cli.render import emit_json, note
 from cli.verify.explain import show_explanation, show_tried
 from cli.verify.fields import show_agreement, show_fields
 from cli.waiting import waiting
 
 
-def verify_model(index: Path, model: str | None, explain: bool, json: bool) -> None:
+def verify_model(index: Path, model: str | None, base_url: str | None, explain: bool, json: bool) -> None:
     """Raises SpaceMismatchError with the diagnosis."""
-    from core.config import open_encoder
     from core.index.reader import reading
-    from core.pipeline.spaces import index_encoder, read_space
+    from core.pipeline.spaces import asked_encoder, read_space
     from core.space.explain import explain as explain_figures
     from core.space.verify import explained, judge, mismatch
 
     opened, record = reading(index, lambda opened: (opened, read_space(opened)))
     with waiting("embedding the canaries"):
-        encoder = open_encoder(model) if model else index_encoder(opened, record.model, "queries")
+        named = named_model(model, None, base_url, None)
+        encoder = asked_encoder(opened, record.model, work="queries", **named)
         verdict = judge(record, encoder)
         figures = explain_figures(record, encoder) if explain else None
     if not json:

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from core.errors import BackendError
 from core.registry import Registry
 from core.space.identity import Space
 from core.types import Side
@@ -18,8 +19,21 @@ ENCODERS = Registry(
     {
         "sentence-transformers": "core.encoders.sentence_transformers:SentenceTransformersEncoder",
         "hashing": "core.encoders.hashing:HashingEncoder",
+        "openai": "core.encoders.openai:OpenAIEncoder",
     },
 )
+REMOTE = ("openai",)  # those whose models run on a server: texts are sent to it
+
+
+class Unembedded(BackendError):
+    """Raised by `stream` when all else is done: why each of the rows in `failed` got no vector; those in `unsent` were not
+    tried. `over`: nor should anything else be."""
+
+    def __init__(
+        self, message: str, *, path: str | None, fix: str, failed: Mapping[int, str], unsent: Sequence[int], over: bool
+    ):
+        super().__init__(message, path=path, fix=fix)
+        self.failed, self.unsent, self.over = failed, unsent, over
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +97,11 @@ class Encoder(Protocol):
     metric: str
 
     @property
+    def remote(self) -> bool:
+        """Whether texts leave the machine: the canaries go with each query then, in one request."""
+        ...
+
+    @property
     def passed_over(self) -> Sequence[str]:
         """Why faster runtimes are not used, once one was chosen."""
         ...
@@ -114,7 +133,10 @@ class Encoder(Protocol):
         ...
 
     def stream(self, texts: Sequence[str], side: Side) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
-        """The same for many texts: rows of `texts` and their vectors, batch by batch, as they are done."""
+        """The same for many texts: rows of `texts` and their vectors, batch by batch, as they are done.
+
+        Raises Unembedded at the end when some rows got none; what was yielded counts.
+        """
         ...
 
     def token_vectors(self, texts: Sequence[str], side: Side) -> list[NDArray[np.float32]]:

@@ -103,7 +103,9 @@ def alter(
     weights: Callable[[str, Floats], Floats] | None = None,
     text: Callable[[str], str] | None = None,
 ) -> Altered | Reworded | None:
-    """`encoder` as it would be with the settings of `space`; None where that cannot be tried."""
+    """`encoder` as it would be with the settings of `space`; None where that cannot be tried, or every try is paid for."""
+    if encoder.remote:
+        return None
     if isinstance(encoder, TransformerEncoder):
         try:
             return Altered(encoder, space, weights, text)

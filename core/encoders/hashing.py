@@ -29,6 +29,7 @@ class HashingEncoder:
     """Space: unit vectors of 128 dimensions, at most 256 tokens."""
 
     metric = "cosine"
+    remote = False
 
     runtime_name = "hashing, float32"
     padding = 0.0

@@ -30,6 +30,8 @@ Maker = Callable[[], Runtime]
 class TransformerEncoder(ABC):
     """Subclasses say where the tokenizer, the weights and the reference come from."""
 
+    remote = False
+
     def __init__(self, model: Model, space: Space, metric: str, work: Work):
         self.model, self.space, self.metric, self._work = model, space, metric, work
         self.passed_over: list[str] = []

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.config import AUTO
+from core.encoders import Model
 from core.errors import UsageError
 from core.index.reader import open_published
 from core.pipeline.chunk import ChunkReport, choose_settings, chunk
@@ -32,7 +33,8 @@ def build(
     root: Path,
     paths: Sequence[str] = (),
     *,
-    model: str | None = None,
+    model: str | Model | None = None,
+    base_url: str | None = None,
     name: str | None = None,
     yes: bool = False,
     chunker: str | None = None,
@@ -42,18 +44,30 @@ def build(
     wait: float = 0.0,
     progress: Progress = SILENT,
 ) -> BuildReport:
-    """The four stages at once; run again, it does only what changed. Raises what they raise."""
+    """The four stages at once; run again, it does only what changed. `base_url`: the index's model behind another server,
+    this time. Raises what they raise."""
     check_ann(ann or "auto")  # a wrong name or a missing package is said before any work
+    check_base_url(root, model, base_url)
     model = None if model == AUTO else model
-    with opened(root, paths, model, wait, progress):
+    with opened(root, paths, model, wait, progress) as encoder:
+        if encoder is not None and encoder.remote:
+            model = encoder.model  # with what its server has said: it is not asked again
         ingested = ingest(root, paths, model=model, name=name, yes=yes, progress=progress)
         chunked = embedded = None
         if ingested.staged:
             chunked = chunk(root, chunker=chunker, size=size, overlap=overlap, progress=progress)
-            embedded = embed(root, model=model, progress=progress)
+            embedded = embed(root, model=model, base_url=base_url, progress=progress)
         else:
             check_nothing_staged(ingested, root, chunker, size, overlap)
         return BuildReport(ingested, chunked, embedded, index(root, ann=ann, progress=progress))
+
+
+def check_base_url(root: Path, model: str | Model | None, base_url: str | None) -> None:
+    """Raises UsageError for a server that no model is behind: a new index without one that was named."""
+    if base_url is not None and model in (None, AUTO) and open_published(root) is None:
+        raise UsageError(
+            "a server was named, but no model behind it", path=root, fix="--provider openai --model NAME --base-url URL"
+        )
 
 
 def check_nothing_staged(

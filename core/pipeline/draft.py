@@ -176,9 +176,16 @@ class Draft:
             return
         encoder = open_encoder(self._record.model, "documents")
         if not isinstance(encoder, TransformerEncoder):
+            name, root = self._record.model.name, self._staging.root
+            if encoder.remote:
+                raise UsageError(
+                    f"the model {name!r} is behind a server and cannot be carried by an index",
+                    path=root,
+                    fix="leave --self-contained out",
+                )
             raise UsageError(
-                f"the model {self._record.model.name!r} needs no files, so there is nothing to carry",
-                path=self._staging.root,
+                f"the model {name!r} needs no files, so there is nothing to carry",
+                path=root,
                 fix="leave --self-contained out: the index answers anywhere as it is",
             )
         if differences := self._record.space.differences(encoder.space):

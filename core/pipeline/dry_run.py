@@ -5,18 +5,18 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from core.config import AUTO, open_encoder
+from core.config import AUTO, open_encoder, price_of, without_contact
 from core.embeddings import Embeddings
 from core.encoders import Encoder, Model
 from core.index.reader import open_published
 from core.index.staging import Staging
 from core.index.state import State
-from core.pipeline.build import check_nothing_staged
+from core.pipeline.build import check_base_url, check_nothing_staged
 from core.pipeline.chunk import chunk_staged
 from core.pipeline.embed import block_texts, known_vectors
 from core.pipeline.ingest import IngestReport, check_paths, stage_sources
@@ -32,6 +32,9 @@ SAMPLE = 24  # texts that are embedded to see how long it takes
 class DryRun:
     """`chunks` would be cut, `embedded` texts go through the model, `cached` come from the embedding cache; `seconds` is how
     long the embedding would take on this machine, from `sampled` texts that were embedded to find out.
+
+    For a model behind a server nothing is sent, so no text is sampled: `tokens` are the estimate of what would be, rather too
+    many, and `cost` their price in US dollars where it is known (`priced`: of when).
     """
 
     ingest: IngestReport
@@ -40,13 +43,17 @@ class DryRun:
     cached: int = 0
     seconds: float = 0.0
     sampled: int = 0
+    tokens: int | None = None
+    cost: float | None = None
+    priced: str = ""
 
 
 def dry_run(
     root: Path,
     paths: Sequence[str] = (),
     *,
-    model: str | None = None,
+    model: str | Model | None = None,
+    base_url: str | None = None,
     name: str | None = None,
     yes: bool = False,
     chunker: str | None = None,
@@ -59,6 +66,8 @@ def dry_run(
     Raises what `build` raises.
     """
     check_paths(root, paths)
+    check_base_url(root, model, base_url)
+    model = without_contact(model)
     is_new = not (root / "samespace.json").exists()
     encoder = open_encoder(model) if is_new and model not in (None, AUTO) else None
     with tempfile.TemporaryDirectory(prefix="samespace-") as scratch:
@@ -73,8 +82,17 @@ def dry_run(
         missing = _missing(staging, state)
         encoder = index_encoder(open_published(root), Model.from_json(state.model), "documents")
         left = _not_cached(missing, encoder)
+        found = DryRun(report, chunked.chunks, len(left), len(missing) - len(left))
+        if encoder.remote:
+            return _priced(found, left, encoder)
         seconds, sampled = _time(left, encoder)
-    return DryRun(report, chunked.chunks, len(left), len(missing) - len(left), seconds, sampled)
+    return replace(found, seconds=seconds, sampled=sampled)
+
+
+def _priced(found: DryRun, texts: list[str], encoder: Encoder) -> DryRun:
+    tokens = sum(min(encoder.count_tokens(text, "passage"), encoder.space.max_tokens) for text in texts)
+    price, priced = price_of(encoder.model) or (None, "")
+    return replace(found, tokens=tokens, cost=None if price is None else price * tokens / 1e6, priced=priced)
 
 
 def _missing(staging: Staging, state: State) -> dict[bytes, str]:

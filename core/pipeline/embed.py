@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core.config import open_encoder
 from core.embeddings import Embeddings, prune_embeddings
-from core.encoders import Encoder, Model
+from core.encoders import Encoder, Model, Unembedded
 from core.errors import BackendError, SpaceMismatchError
 from core.heap import give_back
 from core.index import fs
@@ -21,11 +20,12 @@ from core.index.reader import Index, open_published
 from core.index.staging import Batch, Staging
 from core.index.state import Block, State
 from core.index.writer import writing
+from core.pipeline.failures import Failures
 from core.pipeline.known import HASH, KnownVectors, hash_texts
-from core.pipeline.spaces import index_encoder, read_space, staged_space
+from core.pipeline.spaces import asked_encoder, read_space, staged_space
 from core.pipeline.staged import block_chunks, check_ingested
 from core.progress import SILENT, Progress
-from core.space.canaries import Canaries, compare
+from core.space.canaries import SHORT, Canaries, compare
 from core.space.identity import Space
 from core.space.record import SpaceRecord
 from core.space.verify import guard, prove
@@ -52,12 +52,20 @@ class EmbedReport:
     cached: int = 0
 
 
-def embed(root: Path, *, model: str | None = None, wait: float = 0.0, progress: Progress = SILENT) -> EmbedReport:
+def embed(
+    root: Path,
+    *,
+    model: str | Model | None = None,
+    base_url: str | None = None,
+    wait: float = 0.0,
+    progress: Progress = SILENT,
+) -> EmbedReport:
     """Embed every staged chunk that has no vector yet, and seal the staged vectors.
 
     Before anything is written the encoder must lie in the index's space (canaries, both sides). Each batch is kept when
-    it is done: an interrupted run goes on where it was. Raises UsageError (stages out of order), SpaceMismatchError,
-    LockedError, StorageError, CorruptError, MissingError, BackendError.
+    it is done: an interrupted run goes on where it was. `base_url`: the model behind another server. Raises UsageError (stages
+    out of order), SpaceMismatchError, LockedError, StorageError, CorruptError, MissingError, BackendError (texts to which a
+    server gave no vector are among its details; all others are kept).
     """
     with writing(root, wait, progress.note):
         staging = Staging(root)
@@ -69,9 +77,8 @@ def embed(root: Path, *, model: str | None = None, wait: float = 0.0, progress: 
         missing = sum(int((~known.has(part)).sum()) for part in hashes)
         record = read_space(base) if base else staged_space(staging, state)
         encoder: Encoder | None = None
-        if record is None or missing or model:
-            own = Model.from_json(state.model)
-            encoder = open_encoder(model, "documents") if model else index_encoder(base, own, "documents")
+        if record is None or missing or model or base_url:
+            encoder = asked_encoder(base, Model.from_json(state.model), model, base_url, "documents")
             state, record, canaries = _door(staging, state, record, encoder)
         else:
             canaries = record.canaries  # no vector of today comes in
@@ -79,6 +86,7 @@ def embed(root: Path, *, model: str | None = None, wait: float = 0.0, progress: 
         with contextlib.closing(_Work(staging, record, encoder, canaries, known, progress)) as work:
             for block, part in zip(state.blocks, hashes, strict=True):
                 state = work.embed(state, block, part)
+            work.failures.check(work.embedded)
         staging.drop_parts(record.space.id)
     runtime, padding = (encoder.runtime_name, encoder.padding) if encoder is not None else ("", 0.0)
     total = sum(map(len, hashes))
@@ -130,6 +138,7 @@ class _Work:
         self._cache: Embeddings | None = None
         self._cache_is_tried = False
         self.embedded = self.cached = self.truncated = 0
+        self.failures = Failures()
         if encoder is not None:
             dimension = record.space.dimension
             self._cache = Embeddings(record.space.id, "passage", encoder.runtime(), dimension)
@@ -144,6 +153,8 @@ class _Work:
         sealed = self._staging.table(block, "vectors")
         if sealed is not None and self._encoder is None:
             return state
+        if self.failures.is_over:
+            return state
         texts = block_texts(self._staging, block, state)
         vectors = np.zeros((len(texts), self._record.space.dimension), dtype=np.float32)
         first = _first_rows(hashes)
@@ -152,7 +163,13 @@ class _Work:
         if self._encoder is not None:
             wanted = self._take_cached(texts, hashes, vectors, np.unique(first[unknown]).tolist())
             self.truncated += _truncated(self._encoder, texts, wanted)
-            parts = self._embed_rows(self._encoder, texts, hashes, vectors, wanted)
+            # Longest texts first: batches of like length waste little, and what does not fit into memory fails at once.
+            rows = sorted(wanted, key=lambda row: (-len(texts[row]), row))
+            try:
+                self._embed_rows(self._encoder, texts, hashes, vectors, rows, parts)
+            except Unembedded as error:
+                self.failures.add(error, rows, first, block_chunks(self._staging, block))
+                return state  # the parts stay: the next run takes them up
             vectors[unknown] = vectors[first[unknown]]
             _check_sealed(self._encoder, texts, vectors, self._record, str(self._staging.root))
         if sealed is not None:
@@ -199,39 +216,42 @@ class _Work:
         texts: list[str],
         hashes: NDArray[np.uint8],
         vectors: NDArray[np.float32],
-        wanted: list[int],
-    ) -> list[Path]:
-        """Embed the `wanted` rows into `vectors`. Returns the parts in which they were put away meanwhile.
+        rows: list[int],
+        parts: list[Path],
+    ) -> None:
+        """Embed the `rows`, in this order, into `vectors`. `parts` fill with the files in which they are put away meanwhile.
 
-        Longest texts first: batches of like length waste little, and what does not fit into memory fails at once.
+        Raises Unembedded, its rows places in `rows`, when some got no vector; all others are put away then.
         """
-        rows = sorted(wanted, key=lambda row: (-len(texts[row]), row))
         pending: list[int] = []
-        parts: list[Path] = []
 
         def put_away() -> None:
             parts.append(self._staging.add_part(self._record.space.id, hashes[pending], vectors[pending]))
             if self._cache is not None:
                 self._cache.add(hashes[pending], vectors[pending])
 
-        for part, found in encoder.stream([texts[row] for row in rows], "passage"):
-            if found.shape != (len(part), vectors.shape[1]) or not np.isfinite(found).all():
-                raise BackendError(
-                    f"the model {encoder.model.name!r} gave vectors that are no numbers or not of "
-                    f"{vectors.shape[1]} dimensions",
-                    fix="what was embedded before is kept; check the model and run the same command again",
-                )
-            done = [rows[n] for n in part]
-            vectors[done] = found
-            pending += done
-            self.embedded += len(done)
-            self._progress.advance(len(done))
-            if len(pending) >= BATCH:
+        try:
+            for part, found in encoder.stream([texts[row] for row in rows], "passage"):
+                if found.shape != (len(part), vectors.shape[1]) or not np.isfinite(found).all():
+                    raise BackendError(
+                        f"the model {encoder.model.name!r} gave vectors that are no numbers or not of "
+                        f"{vectors.shape[1]} dimensions",
+                        fix="what was embedded before is kept; check the model and run the same command again",
+                    )
+                done = [rows[n] for n in part]
+                vectors[done] = found
+                pending += done
+                self.embedded += len(done)
+                self._progress.advance(len(done))
+                if len(pending) >= BATCH:
+                    put_away()
+                    pending = []
+        except Unembedded:
+            if pending:
                 put_away()
-                pending = []
+            raise
         if pending:
             put_away()
-        return parts
 
 
 def _first_rows(hashes: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -269,10 +289,13 @@ def _door(
 def _check_sealed(
     encoder: Encoder, texts: list[str], vectors: NDArray[np.float32], record: SpaceRecord, path: str
 ) -> None:
-    """A few rows, evenly spread over old and new ones, embedded once more: parts of another model would show."""
+    """A few rows, evenly spread over old and new ones, embedded once more: parts of another model would show. A server may
+    have changed its model since the door, for all of them: canaries ride along."""
+    canaries = record.canaries.texts[: len(SHORT)] if encoder.remote else ()
     rows = np.unique(np.linspace(0, len(texts) - 1, num=min(SEALED_ROWS, len(texts)), dtype=np.int64))
-    again = encoder.embed([texts[row] for row in rows], "passage")
-    agreement = compare({"passage": vectors[rows]}, {"passage": again}, record.row_tolerance)
+    again = encoder.embed([*canaries, *(texts[row] for row in rows)], "passage")
+    stored = np.concatenate([record.canaries.passage[: len(canaries)], vectors[rows]])
+    agreement = compare({"passage": stored}, {"passage": again}, record.row_tolerance)
     if not agreement.agrees:
         raise SpaceMismatchError(
             f"vectors that were embedded earlier do not lie where the model puts them now: {agreement.to_json()}",

@@ -20,7 +20,7 @@ from core.index.writer import create, uncreate, writing
 from core.language import not_known, sample, shares, total
 from core.pipeline.languages import of_document
 from core.pipeline.ledger import Ledger
-from core.pipeline.spaces import read_space
+from core.pipeline.spaces import is_another, read_space
 from core.pipeline.staged import BlockWriter, StagedDocuments, document_strings, read_document
 from core.progress import SILENT, Progress
 from core.sources.memory import Memory
@@ -52,7 +52,7 @@ def ingest(
     root: Path,
     paths: Sequence[str] = (),
     *,
-    model: str | None = None,
+    model: str | Model | None = None,
     name: str | None = None,
     yes: bool = False,
     wait: float = 0.0,
@@ -78,7 +78,7 @@ def stage_sources(
     encoder: Encoder | None,
     memory: Memory,
     paths: Sequence[str],
-    model: str | None,
+    model: str | Model | None,
     name: str | None,
     yes: bool,
     progress: Progress,
@@ -225,7 +225,7 @@ def _language_note(documents: Sequence[Document], model: Model, root: Path) -> l
 
 @contextlib.contextmanager
 def opened(
-    root: Path, paths: Sequence[str], model: str | None, wait: float, progress: Progress
+    root: Path, paths: Sequence[str], model: str | Model | None, wait: float, progress: Progress
 ) -> Iterator[Encoder | None]:
     """Hold the index at `root`, made when it is not there; the encoder of a new one whose model was named.
 
@@ -260,20 +260,22 @@ def check_paths(root: Path, paths: Sequence[str]) -> None:
 
 
 def _state(
-    staging: Staging, base: Index | None, encoder: Encoder | None, model: str | None
+    staging: Staging, base: Index | None, encoder: Encoder | None, model: str | Model | None
 ) -> tuple[State | None, Encoder | None]:
     """The staged state, or a fresh one that continues from the published generation; None for a new index. And the
     encoder of the model that was named, where the index has none yet."""
     state, named = staging.state(), model not in (None, AUTO)
+    asked = model if named else None
     if state is None:
         staging.clear()  # what is left of work that was published or belongs to no generation
     if state is None and base is not None:
         generation = base.generation
         space = read_space(base).space.to_json()
         state = State(generation.generation, generation.sources, generation.model, space, generation.settings)
-    other = model if state is not None and named and model != state.model.get("name") else None
+    is_other = state is not None and (not state.model or (asked and is_another(Model.from_json(state.model), asked)))
+    other = asked if is_other else None
     if state is None or (state.base == 0 and other):
-        encoder = encoder or (open_encoder(model) if model and named else None)
+        encoder = encoder or (open_encoder(asked) if asked else None)
         staging.clear()  # nothing is published yet, so the index may still change its mind
         return None, encoder
     if other:
@@ -286,9 +288,10 @@ def _is_undecided(state: State) -> bool:
     return not state.model or (state.base == 0 and not state.documents and bool(state.model.get("why")))
 
 
-def _refuse_other_space(state: State, model: str, root: Path) -> None:
+def _refuse_other_space(state: State, model: str | Model, root: Path) -> None:
     """Another name may be the same space (a moved folder): only another space is refused."""
     differences = Space.from_json(state.space).differences(open_encoder(model).space)
+    model = model if isinstance(model, str) else model.name
     if differences:
         raise SpaceMismatchError(
             f"this index was made with the model {state.model['name']!r} and keeps it; "

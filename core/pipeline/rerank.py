@@ -28,6 +28,8 @@ def open_reranker(name: str | None, index: Index) -> Reranker:
         return reranker
     record = read_space(index)
     encoder = index_encoder(index, record.model, "documents")  # it reads every candidate whole
+    if encoder.remote:
+        encoder.token_vectors([""], "query")  # raises UsageError: a server gives none
     guard(record, encoder, path=str(index.root), short=True)
     reranker = RERANKERS.load("maxsim")(encoder)
     return reranker

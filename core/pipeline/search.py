@@ -18,7 +18,7 @@ from core.pipeline.hits import make_hit
 from core.types import Hit, Query, Stage
 
 if TYPE_CHECKING:  # lexical search needs none of these, and should not wait for them
-    from core.encoders import Encoder
+    from core.encoders import Encoder, Model
     from core.space.verify import Verdict
 
 Mode = Literal["hybrid", "dense", "lexical"]
@@ -69,17 +69,24 @@ class SearchResult:
 class Search:
     """One published generation, ready for many queries; `queries` is how many are expected, for the plan.
 
-    Opening it for anything but lexical search loads the model and lets it prove itself on the canaries. Raises
+    Opening it for anything but lexical search loads the model and lets it prove itself on the canaries; a model behind a
+    server does so with every query, in the query's own request. `base_url`: the model behind another server. Raises
     SpaceMismatchError, UsageError, MissingError, BackendError, CorruptError.
     """
 
-    def __init__(self, index: Index, settings: SearchSettings, model: str | None = None, queries: int = 1):
+    def __init__(
+        self,
+        index: Index,
+        settings: SearchSettings,
+        model: str | Model | None = None,
+        queries: int = 1,
+        base_url: str | None = None,
+    ):
         settings.check()
         self.index, self.settings = index, settings
-        self.verdict: Verdict | None = None
         self.encoder: Encoder | None = None
         if settings.mode != "lexical":
-            self._open_vectors(model, queries)
+            self._open_vectors(model, base_url, queries)
         if settings.mode != "dense":
             self._analyzer: Analyzer = ANALYZERS.load(index.generation.settings["analyzer"]["name"])()
             check_analyzer(self._analyzer, index)
@@ -92,20 +99,26 @@ class Search:
         settings = self.settings
         return max(settings.depth, settings.k * (2 if settings.unit == "document" else 1))
 
-    def _open_vectors(self, model: str | None, queries: int) -> None:
-        from core.config import open_encoder
-        from core.pipeline.spaces import index_encoder, read_space
+    @property
+    def verdict(self) -> Verdict | None:
+        """What the canaries said last; None for a lexical search, and before the first query of a model behind a server."""
+        return self._vectors.verdict if self.settings.mode != "lexical" else None
+
+    def _open_vectors(self, model: str | Model | None, base_url: str | None, queries: int) -> None:
+        from core.pipeline.spaces import asked_encoder, read_space
         from core.pipeline.vectors import VectorSide
         from core.space.verify import guard
 
         record = read_space(self.index)
-        self.encoder = open_encoder(model) if model else index_encoder(self.index, record.model, "queries")
-        self.verdict = guard(record, self.encoder, path=str(self.index.root), short=True, sides=("query",))
+        encoder = self.encoder = asked_encoder(self.index, record.model, model, base_url, "queries")
+        verdict = None
+        if not encoder.remote:
+            verdict = guard(record, encoder, path=str(self.index.root), short=True, sides=("query",))
         untrusted = self.settings.untrusted
-        self._vectors = VectorSide(self.index, record, self.encoder, self._depth, queries, untrusted)
+        self._vectors = VectorSide(self.index, record, encoder, verdict, self._depth, queries, untrusted)
 
     def search(self, query: Query) -> SearchResult:
-        """The best hits for `query`. Raises UsageError for an empty one."""
+        """The best hits for `query`. Raises UsageError for an empty one; of a model behind a server what opening raises."""
         if not query.text.strip():
             raise UsageError("the query is empty", fix='type what you look for: samespace search INDEX "…"')
         settings, depth = self.settings, self._depth

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from core.config import open_encoder
+from core.config import at_server, open_encoder
 from core.encoders import Encoder, Model, Work
 from core.errors import CorruptError
 from core.index.columns import Table
@@ -44,6 +44,30 @@ def index_encoder(index: Index | None, model: Model, work: Work) -> Encoder:
 
     record = read_space(index)
     return CarriedEncoder(index.table(name), record.model, record.space, record.metric, work)
+
+
+def asked_encoder(
+    index: Index | None, own: Model, model: str | Model | None, base_url: str | None, work: Work
+) -> Encoder:
+    """The encoder of the `model` that was named, else the index's `own`; where a server is named, the same model behind it.
+
+    Where the one named is the index's own, behind a server, what the index knows of it need not be asked again. Raises what
+    open_encoder does.
+    """
+    if isinstance(model, Model) and not is_another(own, model):
+        base_url, model = base_url or model.options.get("base_url"), None
+    if model is None and base_url is None:
+        return index_encoder(index, own, work)
+    chosen = own if model is None else model
+    return open_encoder(chosen if base_url is None else at_server(chosen, base_url), work)
+
+
+def is_another(own: Model, model: str | Model) -> bool:
+    """Whether a name, or a model behind a server, is not that of `own`. Which space it makes is another question."""
+    if isinstance(model, str):
+        return model != own.name
+    asked = [(one.name, one.provider, one.options.get("dimensions")) for one in (own, model)]
+    return asked[0] != asked[1]
 
 
 def read_space(index: Index) -> SpaceRecord:

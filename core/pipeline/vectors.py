@@ -12,6 +12,7 @@ from core.encoders import Encoder
 from core.errors import CorruptError, MissingError
 from core.index.reader import Index, SegmentReader
 from core.space.record import SpaceRecord
+from core.space.verify import Verdict, guard_query
 from core.text import language_share
 from core.vectors import SEARCHERS, Searcher, VectorSegment, score
 from core.vectors.codes import read_codes
@@ -22,13 +23,20 @@ Key = tuple[int, int]
 
 class VectorSide:
     """`plan` says how the neighbours are found, and why so. Where the index is `untrusted`, its graphs, which native code
-    would read, are left alone.
+    would read, are left alone. `verdict` is what the canaries said of the encoder; None where they go with each query.
     """
 
     def __init__(
-        self, index: Index, record: SpaceRecord, encoder: Encoder, depth: int, queries: int, untrusted: bool = False
+        self,
+        index: Index,
+        record: SpaceRecord,
+        encoder: Encoder,
+        verdict: Verdict | None,
+        depth: int,
+        queries: int,
+        untrusted: bool = False,
     ):
-        self._encoder, self._record = encoder, record
+        self._encoder, self._record, self._path, self.verdict = encoder, record, str(index.root), verdict
         asked: str = index.generation.settings["ann"]["name"]
         self._segments = [_vector_segment(segment, record, untrusted) for segment in index.segments]
         self._warnings = [
@@ -52,10 +60,17 @@ class VectorSide:
         return searcher
 
     def _vector(self, query: str) -> NDArray[np.float32]:
-        """The query's vector, embedded alone so that nothing in its batch can move it."""
-        if self._embedded[0] != query:
-            self._embedded = (query, self._encoder.embed([query], "query")[0])
-        return self._embedded[1]
+        """The query's vector: embedded alone, so that nothing in its batch can move it; by a server together with canaries,
+        in one request. Raises SpaceMismatchError when these do not agree."""
+        if self._embedded[0] == query:
+            return self._embedded[1]
+        if self._encoder.remote:
+            known = self.verdict is not None
+            self.verdict, vector = guard_query(self._record, self._encoder, query, path=self._path, known=known)
+        else:
+            vector = self._encoder.embed([query], "query")[0]
+        self._embedded = (query, vector)
+        return vector
 
     def search(self, query: str, depth: int) -> dict[Key, float]:
         return {(m.segment, m.row): m.score for m in self._searcher.search(self._vector(query), depth)}

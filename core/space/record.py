@@ -92,12 +92,13 @@ def record_space(encoder: Encoder) -> SpaceRecord:
 
     The reference takes seconds to start, so what it said is kept in the user's cache, by space and versions. Where it is
     not installed, float32 by NumPy stands for it, and the record says so. Raises BackendError for vectors that are no
-    numbers or not of the space's dimension: no model would agree with them.
+    numbers or not of the space's dimension: no model would agree with them. What a server said is not kept.
     """
     texts = canary_texts(encoder)
     reference = encoder.reference()
     runtime = reference.runtime()
-    known = _known_canaries(reference, texts, runtime)
+    # A server may have another model under the name since: what it said earlier says nothing.
+    known = None if encoder.remote else _known_canaries(reference, texts, runtime)
     try:
         canaries = known or embed_canaries(reference, texts)
     except MissingError:  # it is installed and cannot be imported
@@ -112,7 +113,7 @@ def record_space(encoder: Encoder) -> SpaceRecord:
                 f"the model {encoder.model.name!r} gave vectors that are no numbers or not of {wanted[1]} dimensions",
                 fix="check the model's files, or choose another model; nothing was recorded",
             )
-    if known is None:
+    if known is None and not encoder.remote:
         keep(_canaries_file(reference, texts, runtime), [_kept(canaries)])
     return SpaceRecord(encoder.space, encoder.metric, encoder.model, runtime, TOLERANCE, canaries)
 

@@ -104,12 +104,27 @@ def verify_space(
     record: SpaceRecord, encoder: Encoder, *, short: bool = False, sides: tuple[Side, ...] = ("query", "passage")
 ) -> Verdict:
     """Compare `encoder` with the space on record. `short` asks only the few short canaries that ride with a query."""
+    differences = _differences(record, encoder)
+    count = len(SHORT) if short and not differences else len(record.canaries.texts)
+    texts = {side: record.canaries.inputs(encoder.space, side)[:count] for side in sides}
+    return _verdict(record, encoder, differences, {side: encoder.embed(texts[side], side) for side in sides})
+
+
+def _differences(record: SpaceRecord, encoder: Encoder) -> dict[str, tuple[Any, Any]]:
     differences = {} if encoder.space.id in record.equal_spaces else record.space.differences(encoder.space)
     if encoder.metric != record.metric and not (record.space.normalize and encoder.space.normalize):
         differences["metric"] = (record.metric, encoder.metric)  # vectors of unit length rank alike by all of them
-    count = len(SHORT) if short and not differences else len(record.canaries.texts)
-    stored = {side: record.canaries.vectors(side)[:count] for side in sides}
-    now = {side: encoder.embed(record.canaries.inputs(encoder.space, side)[:count], side) for side in sides}
+    return differences
+
+
+def _verdict(
+    record: SpaceRecord,
+    encoder: Encoder,
+    differences: Mapping[str, tuple[Any, Any]],
+    now: Mapping[Side, NDArray[np.float32]],
+) -> Verdict:
+    """By the first canaries, as many as `now` has vectors of."""
+    stored = {side: record.canaries.vectors(side)[: len(vectors)] for side, vectors in now.items()}
     agreement = compare(stored, now, record.tolerance_of(encoder.runtime_name))
     return Verdict(encoder.model.name, differences, agreement, encoder.runtime_name, now=now)
 
@@ -142,9 +157,13 @@ def prove(encoder: Encoder) -> tuple[SpaceRecord, Verdict]:
     verdict = judge(record, encoder)
     if not verdict.accepted:
         raise SpaceMismatchError(
-            f"no runtime of this machine gives the vectors that the reference gave for {encoder.model.name!r}: "
+            f"the server gives other vectors for {encoder.model.name!r} than a moment before: {verdict.summary}"
+            if encoder.remote
+            else f"no runtime of this machine gives the vectors that the reference gave for {encoder.model.name!r}: "
             f"{verdict.summary}",
-            fix="install sentence-transformers and torch; if they are, remove the cache folder `canaries` and try again",
+            fix="an index needs a server that gives one text one vector: choose another, or another model"
+            if encoder.remote
+            else "install sentence-transformers and torch; if they are, remove the cache folder `canaries` and try again",
             details=verdict.to_json(),
         )
     return record, verdict
@@ -163,6 +182,22 @@ def guard(
     if not verdict.accepted:
         raise mismatch(explained(verdict, record, encoder), record, path)
     return verdict
+
+
+def guard_query(
+    record: SpaceRecord, encoder: Encoder, query: str, *, path: str, known: bool = False
+) -> tuple[Verdict, NDArray[np.float32]]:
+    """The verdict when it is accepted, and the query's vector (float32, dimension): the canaries and the query in one call,
+    so that a model behind a server can answer for both or for none. All canaries ride along where the identity differs,
+    until it was accepted once (`known`). Raises SpaceMismatchError.
+    """
+    differences = _differences(record, encoder)
+    texts = record.canaries.texts if differences and not known else record.canaries.texts[: len(SHORT)]
+    vectors = encoder.embed([*texts, query], "query")
+    verdict = _verdict(record, encoder, differences, {"query": vectors[:-1]})
+    if not verdict.accepted:
+        raise mismatch(explained(verdict, record, encoder), record, path)
+    return verdict, vectors[-1]
 
 
 def explained(verdict: Verdict, record: SpaceRecord, encoder: Encoder) -> Verdict:

@@ -39,7 +39,7 @@ def no_real_models(monkeypatch: pytest.MonkeyPatch) -> None:
             model if model.provider == "hashing" else replace(model, provider="hashing", location="hashing"), work
         )
 
-    for stage in ("ingest", "embed"):
+    for stage in ("ingest", "spaces"):
         monkeypatch.setattr(f"core.pipeline.{stage}.open_encoder", stand_in)
 
 

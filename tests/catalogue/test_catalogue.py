@@ -8,7 +8,19 @@ from typing import Any
 
 import pytest
 
-from core.config import BILINGUAL, ENGLISH, available, catalogue, choose_model, find_model, open_encoder, refusal
+from core.config import (
+    BILINGUAL,
+    ENGLISH,
+    at_server,
+    available,
+    catalogue,
+    choose_model,
+    find_model,
+    name_model,
+    open_encoder,
+    price_of,
+    refusal,
+)
 from core.encoders import ENCODERS, Model
 from core.errors import MissingError, UsageError
 from core.language import NAMES
@@ -18,15 +30,12 @@ ENTRIES = list(catalogue())
 TYPES: dict[str, type] = {
     "provider": str, "package": str, "module": str, "folder": str, "file": str, "hub": str, "dimension": int,
     "max_tokens": int, "pooling": str, "parameters": int, "prompts": dict, "languages": list, "licence": str,
-    "matryoshka": list, "remote_code": bool, "weights": str, "about": str,
+    "matryoshka": list, "normalize": bool, "price": float, "priced": str, "remote_code": bool, "weights": str, "about": str,
 }  # fmt: skip
 REFUSED = {
     "bge-m3": "pickled",
     "bge-large-zh-v1.5": "pickled",
     "gte-multilingual-base": "remote code",
-    "text-embedding-3-small": "API",
-    "text-embedding-3-large": "API",
-    "text-embedding-ada-002": "API",
     "embed-english-v3.0": "API",
     "embed-multilingual-v3.0": "API",
 }
@@ -96,7 +105,6 @@ def test_the_presets_need_no_hub() -> None:
         ("bge-m3", "pickled weights", 'SentenceTransformer("BAAI/bge-m3").save_pretrained("FOLDER")'),
         ("BAAI/bge-large-zh-v1.5", "pickled weights", "--model FOLDER"),
         ("gte-multilingual-base", "code of its own", "--model FOLDER"),
-        ("text-embedding-3-large", "the network of openai", BILINGUAL),
         ("embed-english-v3.0", "the network of cohere", ENGLISH),
     ],
 )
@@ -107,9 +115,54 @@ def test_what_may_not_run_is_refused_with_the_way_out(name: str, reason: str, wa
 
 
 def test_an_api_is_refused_only_until_its_provider_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(ENCODERS._table, "openai", "core.encoders.hashing:HashingEncoder")  # type: ignore[index]
     assert refusal(find_model("text-embedding-3-large")) is None
     assert refusal(find_model("embed-english-v3.0")) is not None
+    monkeypatch.setitem(ENCODERS._table, "cohere", "core.encoders.hashing:HashingEncoder")  # type: ignore[index]
+    assert refusal(find_model("embed-english-v3.0")) is None
+
+
+def test_a_model_behind_a_server_is_described_without_asking_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.encoders.remote.Client.embed", None)
+    described = describe("text-embedding-3-small")
+    assert described.encoder is not None
+    assert described.encoder.space.dimension == 1536
+    assert described.here == "set OPENAI_API_KEY"
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
+    assert available(find_model("text-embedding-3-small")) == "network"
+
+
+def test_what_its_server_charges_is_known_for_its_own_server_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = name_model("text-embedding-3-small", dimensions=512)
+    assert isinstance(small, Model)
+    assert (small.options["dimension"], price_of(small)) == (512, (0.02, catalogue()[small.name]["priced"]))
+    assert price_of(at_server(small, "https://gateway.example/v1")) is None
+    assert price_of(find_model(ENGLISH)) is None
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://gateway.example/v1")
+    assert price_of(small) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "minilm", "dimensions": 64}, "are not cut"),
+        ({"name": "minilm", "base_url": "http://localhost/v1"}, "runs on this machine"),
+        ({"name": "text-embedding-ada-002", "dimensions": 64}, "does not give vectors of 64"),
+        ({"name": "text-embedding-3-small", "dimensions": 2000}, "does not give vectors of 2000"),
+        ({"name": None, "provider": "openai"}, "has to be named"),
+        ({"name": "auto", "provider": "openai"}, "has to be named"),
+        ({"name": None, "dimensions": 64}, "has to be named"),
+        ({"name": "x", "provider": "cohere"}, "no provider 'cohere'"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        name_model(**options)
+
+
+def test_a_name_alone_stays_a_name() -> None:
+    assert name_model("minilm") == "minilm"
+    assert name_model(None, base_url="http://localhost/v1") is None  # the index's own, behind another server
+    assert name_model("minilm", "openai") == Model("minilm", "openai", languages=("en",))
 
 
 def test_a_converted_folder_is_not_refused_for_its_name(tmp_path: Any) -> None:

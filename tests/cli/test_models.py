@@ -23,7 +23,7 @@ def test_show_works_for_every_entry() -> None:
     [
         ("bge-m3", "pickled weights", "save_pretrained"),
         ("gte-multilingual-base", "code of its own", "needs none"),
-        ("text-embedding-3-small", "the network of openai", "runs here"),
+        ("embed-english-v3.0", "the network of cohere", "runs here"),
         ("bge-small-en-v1.5", "not on this machine yet", "samespace models prepare bge-small-en-v1.5"),
         ("someone/somewhere", "not on this machine yet", "samespace models prepare someone/somewhere"),
     ],
