@@ -22,6 +22,7 @@ KINDS = {
     "canaries": "what the reference says of a model",
     "digests": "digests of models' files",
     "probes": "how this machine runs models fastest",
+    "comparisons": "how far a comparison of every chunk has come",
     "scans": "which files of the sources were read already",
     "verified": "which files of indexes were checked already",
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.check.files import DERIVED, Kind, advice, kind_of, read_whole, whole_older
@@ -22,8 +22,9 @@ from core.index.fs import Digest
 from core.index.generation import Generation, Segment, View, check_magic, current_number, newest_line, read_current
 from core.index.reader import Index, SegmentReader, open_index
 from core.index.staging import Staging
+from core.index.successor import publish_successor
 from core.index.verified import Verified
-from core.index.writer import NewFile, next_number, now, publish, writing
+from core.index.writer import writing
 from core.lexical import ANALYZERS, Analyzer
 from core.lexical.postings import count
 from core.pipeline.spaces import space_files
@@ -31,7 +32,6 @@ from core.progress import SILENT, Progress
 from core.space.record import read_record
 from core.types import Finding
 from core.vectors.codes import make_codes
-from core.version import VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,15 +297,9 @@ class _Work:
                 why = "it comes out with other bytes, and no generation is published upon others that are damaged"
                 self._give_up(name, why, f"once those are whole again: samespace repair {shell(self.index.root)}")
             return base.generation
-        generation, new_files, names = _succeed(self.index, self._places, self.others)
-        staging = Staging(self.index.root)
-        if staging.state() is not None:
-            self.notes.append(
-                "what was staged was made for the generation before and is dropped; build stages it again"
-            )
-        published = publish(self.index.root, generation, new_files)
-        staging.clear()
-        self.repaired.update(names)
+        published = publish_successor(self.index, self.others)
+        self.notes.extend(published.notes)
+        self.repaired.update(published.names)
         return published.generation
 
 
@@ -323,40 +317,3 @@ def _digest(content: bytes | Path) -> Digest:
     if isinstance(content, Path):
         return fs.digest(content)
     return Digest(len(content), hashlib.sha256(content).hexdigest())
-
-
-def _succeed(
-    index: Index, places: Mapping[str, _Place], others: Mapping[str, bytes | Path]
-) -> tuple[Generation, list[NewFile], dict[str, str]]:
-    """The generation after the one of `index` with `others` in the place of the files of these names, as `publish` takes
-    it, and the new name of each.
-
-    Codes and graphs have the generation's number in their names. Postings are named by their segment alone, so theirs gets
-    a new number, and all its other files a second name.
-    """
-    base, number = index.generation, next_number(index.root)
-    renamed = {places[name].segment.name for name in others if places[name].kind == "lexical"}
-    new_names = {name: f"{number + n:06d}" for n, name in enumerate(sorted(renamed))}
-    names: dict[str, str] = {}  # of every file that gets another name
-    for segment in base.segments:
-        new = replace(segment, name=new_names.get(segment.name, segment.name))
-        for view in base.views:
-            if new != segment:
-                pairs = zip(segment.files(view).values(), new.files(view).values(), strict=True)
-                names.update(pairs)
-            if (codes := segment.find("codes", view, base.files)) and (new != segment or codes in others):
-                names[codes] = new.codes(view, number)
-            if (graph := segment.find("hnsw", view, base.files)) and (new != segment or graph in others):
-                names[graph] = new.graph(view, number)
-    generation = replace(
-        base,
-        generation=number,
-        parent=base.generation,
-        created=now(),
-        tool=VERSION,
-        segments=tuple(replace(part, name=new_names.get(part.name, part.name)) for part in base.segments),
-        dead={new_names.get(name, name): rows for name, rows in base.dead.items()},
-        files={name: digest for name, digest in base.files.items() if name not in names},
-    )
-    new_files = [NewFile(new, others.get(name, index.root / name)) for name, new in names.items()]
-    return generation, new_files, {name: names[name] for name in others}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,15 +26,18 @@ Measure = Annotated[
 
 
 def adopt_model(
-    index: Path, model: str | None, base_url: str | None, sample: int, seed: int, wait: float, json: bool
+    index: Path, model: Mapping[str, Any], sample: int | None, seed: int | None, wait: float, json: bool
 ) -> None:
     """Raises UsageError, SpaceMismatchError."""
-    from core.pipeline.adopt import adopt
+    from core.pipeline.adopt import SAMPLE, adopt
 
-    if model is None:
-        raise UsageError("there is no model to adopt", fix="name it: samespace verify-space INDEX --model NAME --adopt")
+    if model["model"] is None and model["base_url"] is None:
+        raise UsageError(
+            "there is no model to adopt",
+            fix="name it: samespace verify-space INDEX --model NAME --adopt, or where it is served: --base-url URL",
+        )
     with progress() as bar:
-        done = adopt(index, model, sample=sample, seed=seed, wait=wait, progress=bar)
+        done = adopt(index, **model, sample=sample or SAMPLE, seed=seed or 0, wait=wait, progress=bar)
     if json:
         value = {
             "index": str(index),

@@ -44,11 +44,6 @@ Collection = Annotated[
 Column = Annotated[
     str | None, typer.Option(metavar="NAME", help="With --vectors: the array or column, where there are several.")
 ]
-Sample = Annotated[
-    int | None,
-    typer.Option(metavar="N", help="With --vectors: rows to embed again, at most.", min=1, show_default="64"),
-]
-Seed = Annotated[int | None, typer.Option(metavar="N", help="With --vectors: another sample.", min=0)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +63,7 @@ class Asked:
         """Raises UsageError unless they ask for one thing: an index, or foreign vectors."""
         if self.vectors is not None and index is not None:
             raise UsageError("INDEX and --vectors were both given", fix="name one of them")
-        given = [
-            name
-            for name in ("texts", "identify", "format", "collection", "column", "sample", "seed")
-            if self._has(name)
-        ]
+        given = [name for name in ("texts", "identify", "format", "collection", "column") if self._has(name)]
         if self.vectors is None and given:
             raise UsageError(f"--{given[0]} belongs to --vectors", fix="name the vectors: --vectors PATH")
         if self.vectors is None and index is None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from core.errors import CorruptError, SamespaceError, shell
 from core.index.reader import Index, SegmentReader
+from core.index.staging import row_runs
 from core.lexical.postings import Postings
 from core.pipeline.spaces import read_space
 from core.space.record import SpaceRecord
@@ -64,6 +65,8 @@ def _segment(
     vectors, norms = segment.vectors.array("vectors", "<f4", 2), segment.vectors.array("norms", "<f4")
     if vectors.shape != (chunks, record.space.dimension) or len(norms) != chunks:
         yield Finding("vectors", "error", f"segment {name}: vectors of another shape: {vectors.shape}", again)
+    elif len(row_runs(segment.vectors, chunks)) != chunks:
+        yield Finding("vectors", "error", f"segment {name}: runs for another number of chunks", again)
     elif not lengths_fit(vectors, norms, all_rows):
         yield Finding("vectors", "error", f"segment {name}: vectors that are no numbers or changed", again)
     else:

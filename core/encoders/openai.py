@@ -178,7 +178,8 @@ class OpenAIEncoder:
 
     def tokens(self, text: str, side: Side) -> list[Token]:
         raise UsageError(
-            f"the tokenizer of {self.model.name!r} is on its server", fix="name a model of this machine: samespace models"
+            f"the tokenizer of {self.model.name!r} is on its server",
+            fix="name a model of this machine: samespace models",
         )
 
     def token_ids(self, texts: Sequence[str], side: Side) -> list[list[int]]:

@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,29 @@ from core.index import fs
 from core.index.columns import Column, Table, concatenate, write_columns
 from core.index.state import Block, State, read_state
 
-Batch = tuple[NDArray[np.uint8], NDArray[np.float32]]  # hashes of texts (rows × 16), vectors (rows × dimension)
+
+class Batch(NamedTuple):
+    """Hashes of texts (uint8, rows × 16), their vectors (float32, rows × dimension), and the run that embedded each (int32).
+    Rows that are not `live` (None: all are) are there and count for nothing.
+    """
+
+    texts: NDArray[np.uint8]
+    vectors: NDArray[np.float32]
+    runs: NDArray[np.int32]
+    live: NDArray[np.bool_] | None = None
+
+
+def read_batch(table: Table, live: NDArray[np.bool_] | None = None) -> Batch:
+    """The batch of a table of vectors, mapped. Raises CorruptError."""
+    texts = table.array("texts", "|u1", 2)
+    return Batch(texts, table.array("vectors", "<f4", 2), row_runs(table, len(texts)), live)
+
+
+def row_runs(table: Table, rows: int) -> NDArray[np.int32]:
+    """In which run each row of a table of vectors was embedded, int32: the number of the generation that was being built;
+    0 where that is not known, as in tables that are older than the column. Raises CorruptError.
+    """
+    return table.array("runs", "<i4") if "runs" in table else np.zeros(rows, dtype=np.int32)
 
 
 class Staging:
@@ -123,9 +146,10 @@ class Staging:
 
     # parts: batches of vectors as they were embedded, until the table of their block is written
 
-    def add_part(self, space: str, texts: NDArray[np.uint8], vectors: NDArray[np.float32]) -> Path:
-        """Keep one batch: texts is uint8 rows × 16 (hashes), vectors float32 rows × dimension. Returns its file."""
-        data = concatenate(write_columns({"texts": texts, "vectors": vectors}))
+    def add_part(self, space: str, batch: Batch) -> Path:
+        """Keep one batch. Returns its file."""
+        columns: dict[str, Column] = {"texts": batch.texts, "vectors": batch.vectors, "runs": batch.runs}
+        data = concatenate(write_columns(columns))
         path = self._next_part(space, hashlib.sha256(data).hexdigest())
         fs.write(path, [data])
         return path
@@ -146,10 +170,9 @@ class Staging:
         for path in self._part_paths(space):
             if fs.digest(path).sha256[:16] != path.name[7:]:
                 continue
-            table = Table(path)
-            texts, vectors = table.array("texts", "|u1", 2), table.array("vectors", "<f4", 2)
-            if len(texts) == len(vectors) and vectors.shape[1] == dimension:
-                yield texts, vectors
+            batch = read_batch(Table(path))
+            if len(batch.texts) == len(batch.vectors) == len(batch.runs) and batch.vectors.shape[1] == dimension:
+                yield batch
 
     def drop_parts(self, space: str) -> None:
         """When what is in them was written into the tables of blocks."""

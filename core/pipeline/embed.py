@@ -17,9 +17,9 @@ from core.heap import give_back
 from core.index import fs
 from core.index.columns import Column, Table
 from core.index.reader import Index, open_published
-from core.index.staging import Batch, Staging
+from core.index.staging import Batch, Staging, read_batch
 from core.index.state import Block, State
-from core.index.writer import writing
+from core.index.writer import next_number, writing
 from core.pipeline.failures import Failures
 from core.pipeline.known import HASH, KnownVectors, hash_texts
 from core.pipeline.spaces import asked_encoder, read_space, staged_space
@@ -108,14 +108,19 @@ def known_vectors(staging: Staging, state: State, base: Index | None) -> KnownVe
 
 
 def _known(staging: Staging, state: State, base: Index | None) -> Iterator[Batch]:
-    """The vectors that are there: published ones, those of blocks that are through, parts of blocks that are not."""
+    """The vectors that are there: published ones, those of blocks that are through, parts of blocks that are not.
+
+    Of a document that is dead already nothing is taken: what looks for foreign vectors looks at the living.
+    """
     space = Space.from_json(state.space)
-    tables = [segment.vectors for segment in base.segments] if base else []
-    tables += [table for block in state.blocks if (table := staging.table(block, "vectors")) is not None]
-    for table in tables:
-        texts, vectors = table.array("texts", "|u1", 2), table.array("vectors", "<f4", 2)
-        if len(texts) == len(vectors) and texts.shape[1] == HASH and vectors.shape[1] == space.dimension:
-            yield texts, vectors
+    batches = [read_batch(segment.vectors, segment.live) for segment in base.segments] if base else []
+    tables = (staging.table(block, "vectors") for block in state.blocks)
+    batches += [read_batch(table) for table in tables if table is not None]
+    for batch in batches:
+        texts, vectors = batch.texts, batch.vectors
+        fits = len(texts) == len(vectors) == len(batch.runs) and (batch.live is None or len(batch.live) == len(texts))
+        if fits and texts.shape[1] == HASH and vectors.shape[1] == space.dimension:
+            yield batch
     yield from reversed(list(staging.parts(space.id, space.dimension)))  # of the same text the later one counts
 
 
@@ -135,6 +140,7 @@ class _Work:
     ):
         self._staging, self._record, self._encoder = staging, record, encoder
         self._canaries, self._known, self._progress = canaries, known, progress
+        self._run = next_number(staging.root)
         self._cache: Embeddings | None = None
         self._cache_is_tried = False
         self.embedded = self.cached = self.truncated = 0
@@ -158,7 +164,8 @@ class _Work:
         texts = block_texts(self._staging, block, state)
         vectors = np.zeros((len(texts), self._record.space.dimension), dtype=np.float32)
         first = _first_rows(hashes)
-        unknown = ~self._known.fill(hashes, vectors)
+        runs = np.full(len(texts), self._run, dtype=np.int32)
+        unknown = ~self._known.fill(hashes, vectors, runs)
         parts: list[Path] = []
         if self._encoder is not None:
             wanted = self._take_cached(texts, hashes, vectors, np.unique(first[unknown]).tolist())
@@ -174,11 +181,11 @@ class _Work:
             _check_sealed(self._encoder, texts, vectors, self._record, str(self._staging.root))
         if sealed is not None:
             return state
-        state = self._staging.put(state, block, "vectors", _vector_columns(self._canaries, hashes, vectors))
+        state = self._staging.put(state, block, "vectors", _vector_columns(self._canaries, hashes, vectors, runs))
         for path in parts:
             fs.remove(path)
         give_back()
-        self._known.add((hashes, Table(self._staging.table_path(block, "vectors")).array("vectors", "<f4", 2)))
+        self._known.add(read_batch(Table(self._staging.table_path(block, "vectors"))))
         return state
 
     def _take_cached(
@@ -226,7 +233,8 @@ class _Work:
         pending: list[int] = []
 
         def put_away() -> None:
-            parts.append(self._staging.add_part(self._record.space.id, hashes[pending], vectors[pending]))
+            runs = np.full(len(pending), self._run, dtype=np.int32)
+            parts.append(self._staging.add_part(self._record.space.id, Batch(hashes[pending], vectors[pending], runs)))
             if self._cache is not None:
                 self._cache.add(hashes[pending], vectors[pending])
 
@@ -314,12 +322,15 @@ def _truncated(encoder: Encoder, texts: list[str], missing: list[int]) -> int:
     )
 
 
-def _vector_columns(canaries: Canaries, hashes: NDArray[np.uint8], vectors: NDArray[np.float32]) -> dict[str, Column]:
-    """The vectors with the hashes of their texts, and the canaries as this run embedded them."""
+def _vector_columns(
+    canaries: Canaries, hashes: NDArray[np.uint8], vectors: NDArray[np.float32], runs: NDArray[np.int32]
+) -> dict[str, Column]:
+    """The vectors with the hashes of their texts and the runs that embedded them, and the canaries as this run did."""
     return {
         "vectors": vectors,
         "norms": np.linalg.norm(vectors, axis=1).astype(np.float32),
         "texts": hashes,
+        "runs": runs,
         "canaries_query": canaries.query,
         "canaries_passage": canaries.passage,
     }

@@ -24,10 +24,10 @@ class KnownVectors:
 
     def __init__(self, batches: Iterable[Batch], dimension: int):
         self._dimension = dimension
-        self._batches = [_Sorted(*batch) for batch in batches]
+        self._batches = [_Sorted(batch) for batch in batches]
 
     def add(self, batch: Batch) -> None:
-        self._batches.append(_Sorted(*batch))
+        self._batches.append(_Sorted(batch))
 
     def has(self, hashes: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Which of the hashes (rows × 16) are known."""
@@ -36,22 +36,28 @@ class KnownVectors:
             known |= batch.rows(hashes) >= 0
         return known
 
-    def fill(self, hashes: NDArray[np.uint8], vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Put what is known into `vectors` (float32, rows × dimension). Returns which rows that was."""
+    def fill(
+        self, hashes: NDArray[np.uint8], vectors: NDArray[np.float32], runs: NDArray[np.int32]
+    ) -> NDArray[np.bool_]:
+        """Put what is known into `vectors` (float32, rows × dimension), and into `runs` (rows) who embedded it. Returns
+        which rows that was.
+        """
         known = np.zeros(len(hashes), dtype=np.bool_)
         for batch in self._batches:
             rows = batch.rows(hashes)
             found = (rows >= 0) & ~known
             vectors[found] = batch.vectors[rows[found]]
+            runs[found] = batch.runs[rows[found]]
             known |= found
         return known
 
 
 class _Sorted:
-    def __init__(self, texts: NDArray[np.uint8], vectors: NDArray[np.float32]):
-        self._texts, self.vectors = texts, vectors
-        keys = _keys(texts)
-        self._order = np.argsort(keys, kind="stable")
+    def __init__(self, batch: Batch):
+        self._texts, self.vectors, self.runs = batch.texts, batch.vectors, batch.runs
+        keys = _keys(batch.texts)
+        order = np.argsort(keys, kind="stable")
+        self._order = order if batch.live is None else order[batch.live[order]]
         self._keys = keys[self._order]
 
     def rows(self, hashes: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.index.columns import Column, Lazy, Strings, Table
+from core.index.staging import row_runs
 from core.lexical.merge import Spool, merge_postings
 from core.space.canaries import Canaries, compare
 from core.types import Side
@@ -104,12 +105,15 @@ class Merge:
     def vector_columns(self, recorded: Canaries) -> dict[str, Column]:
         """With the canaries of that run, of those that wrote the parts, which lay furthest from the space's `recorded` ones."""
         tables = [part.vectors for part in self._parts]
-        columns = {
+        columns: dict[str, Column] = {
             name: _lazy([table.array(name, dtype, ndim) for table in tables], self._chunk_of, self._chunk_row)
             for name, dtype, ndim in (("vectors", "<f4", 2), ("norms", "<f4", 1), ("texts", "|u1", 2))
         }
-        worst = max(map(_run_canaries, tables), key=lambda run: _distance(recorded, run))
-        return {**columns, **{f"canaries_{side}": vectors for side, vectors in worst.items()}}
+        columns["runs"] = _gather(
+            [row_runs(table, len(table.array("texts", "|u1", 2))) for table in tables], self._chunk_of, self._chunk_row
+        )
+        worst = further(recorded, tables)
+        return {**columns, "canaries_query": worst.query, "canaries_passage": worst.passage}
 
     def posting_columns(self, spool: Spool) -> dict[str, Column]:
         rows = []
@@ -121,13 +125,18 @@ class Merge:
         return merge_postings([part.lexical for part in self._parts], rows, self.chunks, spool)
 
 
-def _run_canaries(table: Table) -> dict[Side, NDArray[np.float32]]:
+def further(recorded: Canaries, tables: Sequence[Table], *runs: Canaries) -> Canaries:
+    """Of the runs that wrote the tables of vectors, and other `runs`, the canaries that lie furthest from the `recorded`."""
+    written = [
+        Canaries(recorded.texts, table.array("canaries_query", "<f4", 2), table.array("canaries_passage", "<f4", 2))
+        for table in tables
+    ]
+    return max([*written, *runs], key=lambda run: _distance(recorded, run))
+
+
+def _distance(recorded: Canaries, run: Canaries) -> float:
     sides: tuple[Side, ...] = ("query", "passage")
-    return {side: table.array(f"canaries_{side}", "<f4", 2) for side in sides}
-
-
-def _distance(recorded: Canaries, run: dict[Side, NDArray[np.float32]]) -> float:
-    agreement = compare({side: recorded.vectors(side) for side in run}, run, 0.0)
+    agreement = compare({s: recorded.vectors(s) for s in sides}, {s: run.vectors(s) for s in sides}, 0.0)
     return max(agreement.worst_distance, agreement.worst_length)
 
 

@@ -279,8 +279,8 @@ def test_kept_parts_that_lie_elsewhere_are_found_when_they_are_sealed(
         with pytest.raises(KeyboardInterrupt):
             embed(root)
     staging, space = Staging(root), generation(root).primary.space
-    ((texts, vectors),) = staging.parts(space, 128)
-    staging.add_part(space, texts, -vectors)  # the later part of the same texts counts
+    (part,) = staging.parts(space, 128)
+    staging.add_part(space, part._replace(vectors=-part.vectors))  # the later part of the same texts counts
     put(source, {"another.txt": "One more, so that the model is asked at all."})
     ingest(root)
     chunk(root)
