@@ -28,6 +28,14 @@ Vectors = Mapping[Side, Floats]
 POOLINGS = ("mean", "cls", "max", "weightedmean", "mean_sqrt_len_tokens", "lasttoken")
 _SETTINGS = ("pooling", "normalize", "query_prompt", "passage_prompt", "max_tokens", "template")
 _RELATED = 0.5  # mean cosine, less that of unrelated texts, from which two models are taken for revisions of one
+_PROMPTS = (  # that widely used models are trained with
+    "query: ",
+    "passage: ",
+    "search_query: ",
+    "search_document: ",
+    "Represent this sentence for searching relevant passages: ",
+    "为这个句子生成表示以用于检索相关文章：",
+)
 _IN_WORDS = {
     "pooling": "the pooling",
     "normalize": "the normalisation",
@@ -292,19 +300,11 @@ def _single_changes(space: Space, here: Space) -> Iterator[tuple[str, Space]]:
         yield "pooling", replace(space, pooling=pooling)
     yield "normalize", replace(space, normalize=not space.normalize)
     for name, other in (("query_prompt", "passage_prompt"), ("passage_prompt", "query_prompt")):
-        for prompt in ("", getattr(space, other), getattr(here, name), *_usual_prompts()):
+        for prompt in ("", getattr(space, other), getattr(here, name), *_PROMPTS):
             yield name, replace(space, **{name: prompt})
     halves = (space.max_tokens // 2, space.max_tokens // 4, space.max_tokens * 2)
     for limit in dict.fromkeys((*halves, 64, 128, 256, 384, 512)):
         yield "max_tokens", replace(space, max_tokens=max(1, limit))
-
-
-def _usual_prompts() -> list[str]:
-    """Those of the catalogue."""
-    from core.config import catalogue
-
-    prompts = (prompt for entry in catalogue().values() for prompt in entry.get("prompts", {}).values())
-    return list(dict.fromkeys(prompts))
 
 
 def equal_share(recorded: list[NDArray[np.int32]], ids: list[list[int]]) -> float:
