@@ -21,6 +21,7 @@ HEAVY = {
     "huggingface_hub",
     "ir_measures",
     "hnswlib",
+    "httpx2",
 }
 MODULES = sorted(path for folder in ("core", "cli") for path in (ROOT / folder).rglob("*.py"))
 PARTS = {"sources", "chunkers", "encoders", "lexical", "vectors", "fusion", "rerankers", "index"}
