@@ -301,7 +301,8 @@ def _single_changes(space: Space, here: Space) -> Iterator[tuple[str, Space]]:
     yield "normalize", replace(space, normalize=not space.normalize)
     for name, other in (("query_prompt", "passage_prompt"), ("passage_prompt", "query_prompt")):
         for prompt in ("", getattr(space, other), getattr(here, name), *_PROMPTS):
-            yield name, replace(space, **{name: prompt})
+            changes: dict[str, Any] = {name: prompt}
+            yield name, replace(space, **changes)
     halves = (space.max_tokens // 2, space.max_tokens // 4, space.max_tokens * 2)
     for limit in dict.fromkeys((*halves, 64, 128, 256, 384, 512)):
         yield "max_tokens", replace(space, max_tokens=max(1, limit))

@@ -23,6 +23,7 @@ HEAVY = {
     "hnswlib",
     "pyarrow",
     "lancedb",
+    "httpx2",
 }
 MODULES = sorted(path for folder in ("core", "cli") for path in (ROOT / folder).rglob("*.py"))
 PARTS = {"sources", "chunkers", "encoders", "lexical", "vectors", "fusion", "rerankers", "index", "foreign"}
