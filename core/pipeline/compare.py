@@ -90,7 +90,9 @@ def percent(share: float, up: bool = False) -> str:
     """`share` in per cent with two digits that count, rounded `up` where a bound must not be understated."""
     if not 0 < share < 1:
         return f"{100 * share:.0f} %"
-    digits = max(1, 1 - int(np.floor(np.log10(100 * share))))
+    digits = 1
+    while 100 * share * 10**digits < 9:
+        digits += 1
     scaled = 100 * share * 10**digits
     return f"{(np.ceil(scaled - 1e-9) if up else np.round(scaled)) / 10**digits:.{digits}f} %"
 

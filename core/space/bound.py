@@ -58,7 +58,11 @@ def mixed_bound(sizes: Sequence[int], drawn: Sequence[int], foreign: int, confid
     if looked >= total:
         return foreign / total if total else 0.0
     due = min(count * total / size for size, count in zip(sizes, drawn, strict=True) if size)
-    return min(1.0, upper_bound(looked, foreign, confidence) * looked / due) if due else 1.0
+    if not due:
+        return 1.0
+    if not foreign:  # the chance of that is at most (1 - share)^due, by Jensen's inequality
+        return float(1 - (1 - confidence) ** (1 / due))
+    return min(1.0, upper_bound(looked, foreign, confidence) * looked / due)
 
 
 def compare_rows(
