@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
+import traceback
+from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from cli.commands import Commands
-from cli.render import be_quiet, complain, emit_json, visible
-from core.errors import ExitCode, SamespaceError, UsageError, from_os_error
+from cli.render import be_quiet, complain, emit_json, silence_stdout, visible
+from core.errors import ExitCode, SamespaceError, StorageError, UsageError, from_os_error
 
 _Mistyped: Any = typer.BadParameter.__base__  # Typer's own Click has no public name for its UsageError
 
@@ -44,7 +47,12 @@ class Boundary(TyperGroup):
         except SamespaceError as error:
             _show(error, ctx)
             raise typer.Exit(int(error.exit_code)) from None
+        except (typer.Exit, typer.Abort):
+            raise
         except _Mistyped as error:
+            if type(error).__name__ == "NoArgsIsHelpError":  # a group of commands by itself
+                complain(error.ctx.get_help())
+                raise typer.Exit(int(ExitCode.USAGE)) from None
             if error.ctx is not None:
                 complain(error.ctx.get_usage())
             # An option that is not known ends the parsing before --json is read.
@@ -52,8 +60,8 @@ class Boundary(TyperGroup):
             command = error.ctx.command_path if error.ctx is not None else "samespace"
             _show(UsageError(error.format_message(), fix=f"{command} --help"), ctx)
             raise typer.Exit(int(ExitCode.USAGE)) from None
-        except BrokenPipeError:
-            _silence_stdout()
+        except BrokenPipeError:  # only where something other than `render` wrote
+            silence_stdout()
             raise typer.Exit(0) from None
         except OSError as error:
             _show(from_os_error(error), ctx)
@@ -65,6 +73,11 @@ class Boundary(TyperGroup):
             raise _stopped("interrupted", ExitCode.INTERRUPTED, ctx) from None
         except Terminated:
             raise _stopped("terminated", ExitCode.TERMINATED, ctx) from None
+        except Exception as error:
+            if os.environ.get("SAMESPACE_TRACEBACK"):
+                raise
+            _show(_internal(error), ctx)
+            raise typer.Exit(int(ExitCode.INTERNAL)) from None
         finally:
             signal.signal(signal.SIGTERM, before)
 
@@ -78,9 +91,15 @@ def _stopped(word: str, code: ExitCode, ctx: Any) -> typer.Exit:
     return typer.Exit(int(code))
 
 
-def _silence_stdout() -> None:
-    """Whoever read our output has enough. Nothing more can be said there, at exit neither."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _internal(error: Exception) -> SamespaceError:
+    """What nobody foresaw. It has a code of its own, so that a script does not take it for an answer."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    found = SamespaceError(
+        f"internal error: {type(error).__name__}: {error} ({Path(frame.filename).name}, line {frame.lineno})",
+        fix="this is a fault of samespace: please report it; SAMESPACE_TRACEBACK=1 before the command shows where it was",
+    )
+    found.exit_code = ExitCode.INTERNAL
+    return found
 
 
 def _show(error: SamespaceError, ctx: Any) -> None:
@@ -90,8 +109,5 @@ def _show(error: SamespaceError, ctx: Any) -> None:
     if error.fix:
         complain(f"  → {visible(error.fix)}")
     if (ctx.obj or {}).get("json"):
-        try:
+        with contextlib.suppress(StorageError):  # stdout itself may be what failed
             emit_json("error", error.to_json())
-            sys.stdout.flush()
-        except BrokenPipeError:
-            _silence_stdout()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from cli.render import is_quiet, note
+from cli.render import is_quiet, is_terminal, note
 from core.progress import Progress
 
 
@@ -36,7 +36,7 @@ class Bars(Progress):
 @contextmanager
 def progress() -> Iterator[Progress]:
     """A Progress for the length of a command."""
-    if is_quiet() or not sys.stderr.isatty():
+    if is_quiet() or not is_terminal(sys.stderr):
         yield NotesOnly()
         return
     from rich import progress as rich

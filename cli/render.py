@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
 import typer
+
+from core.errors import StorageError, from_os_error
 
 # C0 and C1 controls, DEL, bidirectional controls, zero-width and tag characters, line and paragraph separators.
 _UNSAFE = re.compile(
@@ -47,10 +51,36 @@ def is_quiet() -> bool:
     return _quiet
 
 
+def is_terminal(stream: IO[str] | None) -> bool:
+    """Whether somebody looks at it; False where it was closed (`2>&-`)."""
+    return stream is not None and stream.isatty()
+
+
+def _print(text: str) -> None:
+    """One piece of result. Whoever reads it may have enough (`| head`): then the command goes on in silence, so that its exit
+    code stays its answer. Raises StorageError where it cannot be written."""
+    try:
+        typer.echo(text)
+    except BrokenPipeError:
+        silence_stdout()
+    except OSError as error:
+        silence_stdout()
+        raise StorageError(
+            f"the result could not be written: {from_os_error(error).message}",
+            path="standard output",
+            fix="write it to a place with room and run the command again",
+        ) from error
+
+
+def silence_stdout() -> None:
+    """Nothing more can be said there, at exit neither."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def say(line: str = "") -> None:
     """One line of result, on stdout. What a terminal would obey is made visible; a caller does it first where lines count."""
     if not _quiet:
-        typer.echo(visible(line, keep="\n"))
+        _print(visible(line, keep="\n"))
 
 
 def note(line: str) -> None:
@@ -61,13 +91,14 @@ def note(line: str) -> None:
 
 def complain(line: str) -> None:
     """What went wrong, on stderr: a line that --quiet does not hold back."""
-    typer.echo(visible(line, keep="\n"), err=True)
+    with contextlib.suppress(OSError):  # nobody listens
+        typer.echo(visible(line, keep="\n"), err=True)
 
 
 def emit_json(command: str, value: Mapping[str, Any]) -> None:
     """The one object on stdout. Unsafe characters stay escaped, so that a terminal may show it too."""
     text = json.dumps({"schema": f"samespace/{command}/1", **value}, ensure_ascii=False, allow_nan=False)
-    typer.echo(_UNSAFE.sub(lambda match: json.dumps(match[0])[1:-1], text))
+    _print(_UNSAFE.sub(lambda match: json.dumps(match[0])[1:-1], text))
 
 
 def fields(pairs: Iterable[tuple[str, object]]) -> None:
@@ -116,6 +147,6 @@ def duration(seconds: float) -> str:
 def terminal_width(default: int = 100) -> int:
     import shutil
 
-    if sys.stdout is None or not sys.stdout.isatty():
+    if not is_terminal(sys.stdout):
         return default
     return max(20, min(shutil.get_terminal_size((default, 24)).columns, 120))

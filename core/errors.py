@@ -39,6 +39,7 @@ class ExitCode(IntEnum):
     BACKEND = 16
     INCONCLUSIVE = 17
     STORAGE = 18
+    INTERNAL = 70
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -60,6 +61,7 @@ _MEANINGS = {
     ExitCode.BACKEND: "a back end (model hub, server) does not answer",
     ExitCode.INCONCLUSIVE: "could not be decided",
     ExitCode.STORAGE: "storage: full, read-only or not permitted",
+    ExitCode.INTERNAL: "internal error: a fault of samespace",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C)",
     ExitCode.TERMINATED: "terminated (SIGTERM)",
 }

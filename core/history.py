@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import SamespaceError
+from core.errors import SamespaceError, from_os_error
 from core.index.generation import Generation, MissingFileError
 from core.index.kept import kept_numbers, read_generation, read_kept
 from core.index.reader import Index, SegmentReader
@@ -71,8 +71,8 @@ def history(root: Path) -> list[Entry]:
     for number in numbers:
         try:
             found[number] = Index(root, read_generation(root, number))
-        except SamespaceError as error:
-            found[number] = error
+        except (SamespaceError, OSError) as error:
+            found[number] = error if isinstance(error, SamespaceError) else from_os_error(error)
     for number in set(numbers) - set(kept_numbers(root)):
         del found[number]  # collected meanwhile
     return [_entry(number, found, number == numbers[-1]) for number in found]
@@ -172,10 +172,15 @@ def live_chunks(segment: SegmentReader) -> int:
     return segment.segment.chunks if segment.live is None else int(segment.live.sum())
 
 
-def _segments(index: Index) -> dict[tuple[str, str], SegmentReader]:
-    """By the name and digest of their documents: where both are the same, so is every row."""
+def _segments(index: Index) -> dict[tuple[str, str, int], SegmentReader]:
+    """By the name, digest and number of their documents: where all are the same, so is every row. Raises CorruptError where
+    a file has not the size that bounds this number."""
     files = index.generation.files
-    return {(s.segment.name, files[f"documents/{s.segment.name}"].sha256): s for s in index.segments}
+    for segment in index.segments:
+        index.sized(f"documents/{segment.segment.name}")
+    return {
+        (s.segment.name, files[f"documents/{s.segment.name}"].sha256, s.segment.documents): s for s in index.segments
+    }
 
 
 def _live(segment: SegmentReader) -> Rows:

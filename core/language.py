@@ -136,7 +136,8 @@ def language_shares(texts: Iterable[str]) -> dict[str, float]:
 
 def shares(parts: Mapping[str, int]) -> dict[str, float]:
     """`parts` (thousandths of documents) as shares that add up to 1, the greatest first."""
-    whole = sum(parts.values())
+    if not (whole := sum(parts.values())):
+        return {}
     return {language: part / whole for language, part in sorted(parts.items(), key=lambda pair: (-pair[1], pair[0]))}
 
 

@@ -19,7 +19,16 @@ from core.errors import CorruptError, MissingError, SamespaceError, shell
 from core.index import fs
 from core.index.columns import concatenate, write_columns
 from core.index.fs import Digest
-from core.index.generation import Generation, Segment, View, check_magic, current_number, newest_line, read_current
+from core.index.generation import (
+    Generation,
+    Segment,
+    View,
+    check_magic,
+    current_number,
+    newest_line,
+    read_current,
+    read_generation_file,
+)
 from core.index.reader import Index, SegmentReader, open_index
 from core.index.staging import Staging
 from core.index.successor import publish_successor
@@ -47,18 +56,20 @@ class RepairReport:
     notes: tuple[str, ...]
 
 
-def repair(root: Path, *, untrusted: bool = False, dry_run: bool = False, progress: Progress = SILENT) -> RepairReport:
+def repair(
+    root: Path, *, untrusted: bool = False, dry_run: bool = False, wait: float = 0.0, progress: Progress = SILENT
+) -> RepairReport:
     """Make the damaged files of the published generation again, and name one that is whole where CURRENT is damaged.
 
     Every byte of the generation is read. `untrusted`: whatever the digests say, all derived files are made again. A dry
-    run takes no lock and changes nothing. Raises NoIndexError, FormatError, CorruptError (no whole generation is there),
-    LockedError, StorageError.
+    run takes no lock and changes nothing. `wait`: for how many seconds another writer is waited for. Raises NoIndexError,
+    FormatError, CorruptError (no whole generation is there), LockedError, StorageError.
     """
     check_magic(root)
     if dry_run:
         return _foresee(root, untrusted, progress)
-    notes = _mend_current(root)
-    with writing(root):
+    notes = _mend_current(root, wait, progress)
+    with writing(root, wait, progress.note):
         notes += _clear_staging(root)
         if not read_current(root):
             return RepairReport(0, False, {}, (), tuple(notes))
@@ -111,7 +122,7 @@ def _foresee(root: Path, untrusted: bool, progress: Progress) -> RepairReport:
     if not number:
         return RepairReport(0, False, {}, (), tuple(notes))
     path = root / f"generations/{number:06d}.json"
-    index = Index(root, Generation.from_bytes(path.read_bytes(), path))
+    index = Index(root, Generation.from_bytes(read_generation_file(path), path))
     damaged = read_whole(root, index.generation, progress)
     work = _Work(index, damaged, root)
     for name in index.generation.files:
@@ -120,13 +131,13 @@ def _foresee(root: Path, untrusted: bool, progress: Progress) -> RepairReport:
     return RepairReport(number, False, work.repaired, (*work.lost, *_lost(index, damaged)), tuple(notes))
 
 
-def _mend_current(root: Path) -> list[str]:
+def _mend_current(root: Path, wait: float, progress: Progress) -> list[str]:
     """Let CURRENT name the newest generation whose file is whole, where it names none that is. Returns what was done."""
     try:
         read_current(root)
         return []
     except CorruptError as error:
-        with fs.lock(root / "LOCK"):
+        with fs.lock(root / "LOCK", wait, progress.note):
             if (newest := newest_line(root)) is None:
                 raise
             number, line = newest

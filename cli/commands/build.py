@@ -31,10 +31,11 @@ from cli.options import (
 )
 from cli.progress import progress
 from cli.render import complain, duration, emit_json, fields, note, typed
-from core.errors import ExitCode, SamespaceError, UsageError
+from core.errors import ExitCode, SamespaceError, UsageError, from_os_error
 
 if TYPE_CHECKING:
     from core.pipeline.build import BuildReport
+    from core.pipeline.dry_run import DryRun
 
 
 def build(
@@ -81,33 +82,55 @@ def build(
     if dry_run:
         if watch:
             raise UsageError("--dry-run does nothing, so there is nothing to --watch", fix="leave one of them out")
-        _dry_run(to, sources or (), json, quiet, stages)
+        found = _dry_run(to, sources or (), json, quiet, {**stages, "ann": ann})
+        if keep is not None:
+            note(f"what --keep would remove: samespace gc {typed(to)} --keep {keep} --dry-run")
+        strict_exit(found.ingest, strict)
+        if changed and not found.changes:
+            raise typer.Exit(int(ExitCode.NO))
         return
-    report = _build(to, sources or (), keep, wait, {**stages, "ann": ann})
-    _tell(report, to, json, quiet)
+    report, trouble = _build(to, sources or (), keep, wait, {**stages, "ann": ann})
+    _tell(report, trouble, to, json, quiet)
     if watch:
         _watch(to, keep, wait, {"base_url": stages["base_url"]}, json, quiet)
+    if trouble is not None:
+        raise typer.Exit(int(trouble.exit_code))
     strict_exit(report.ingest, strict)
     if changed and not report.index.published:
         raise typer.Exit(int(ExitCode.NO))
 
 
-def _build(to: Path, sources: Sequence[str], keep: int | None, wait: float, options: dict[str, Any]) -> BuildReport:
+def _build(
+    to: Path, sources: Sequence[str], keep: int | None, wait: float, options: dict[str, Any]
+) -> tuple[BuildReport, SamespaceError | None]:
+    """The report, and why older generations were not collected: what was built stays built."""
     from core.index.collect import collect
     from core.pipeline.build import build as build_index
 
     with progress() as bar:
         report = build_index(to, sources, wait=wait, progress=bar, **options)
-        if keep is not None:
-            collect(to, keep, wait=wait)
-    return report
+        try:
+            if keep is not None:
+                collect(to, keep, wait=wait, progress=bar)
+        except SamespaceError as error:
+            return report, error
+    return report, None
 
 
-def _tell(report: BuildReport, to: Path, json: bool, quiet: bool) -> None:
+def _tell(report: BuildReport, trouble: SamespaceError | None, to: Path, json: bool, quiet: bool) -> None:
     if json:
-        emit_json("build", {"index": str(to), **_json(report, quiet)})
+        kept = {"not_collected": trouble.to_json()} if trouble else {}
+        emit_json("build", {"index": str(to), **_json(report, quiet), **kept})
     else:
         _show(report, to)
+    if trouble is not None:
+        complain("samespace: the build is done; older generations stay, for they could not be collected:")
+        _complain(trouble)
+
+
+def _complain(error: SamespaceError) -> None:
+    where = f"{error.path}: " if error.path else ""
+    complain(f"{time.strftime('%H:%M:%S')} {where}{error.message}" + (f"\n  → {error.fix}" if error.fix else ""))
 
 
 def _watch(to: Path, keep: int | None, wait: float, options: dict[str, Any], json: bool, quiet: bool) -> None:
@@ -120,28 +143,34 @@ def _watch(to: Path, keep: int | None, wait: float, options: dict[str, Any], jso
         for _ in changes(to):
             try:
                 building = True
-                report = _build(to, (), keep, wait, options)
+                report, trouble = _build(to, (), keep, wait, options)
                 building = False
                 if report.index.published:
-                    _tell(report, to, json, quiet)
-            except SamespaceError as error:
-                complain(f"{time.strftime('%H:%M:%S')} {error.message}" + (f"\n  → {error.fix}" if error.fix else ""))
+                    _tell(report, trouble, to, json, quiet)
+            except (SamespaceError, OSError) as error:
+                building = False
+                _complain(error if isinstance(error, SamespaceError) else from_os_error(error))
             building = False
     except KeyboardInterrupt:
         if building:
             raise
 
 
-def _dry_run(to: Path, sources: Sequence[str], json: bool, quiet: bool, options: dict[str, Any]) -> None:
+def _dry_run(to: Path, sources: Sequence[str], json: bool, quiet: bool, options: dict[str, Any]) -> DryRun:
     from core.pipeline.dry_run import dry_run
 
     with progress() as bar:
         found = dry_run(to, sources, progress=bar, **options)
     if json:
-        what = {"chunks": found.chunks, "to_embed": found.embedded, "cached": found.cached, "seconds": found.seconds}
-        price = {"tokens": found.tokens, "cost_usd": found.cost}
-        emit_json("build", {"index": str(to), "dry_run": True, **outcome_json(found.ingest, quiet), **what, **price})
-        return
+        what: dict[str, Any] = {
+            "chunks": found.chunks,
+            "to_embed": found.embedded,
+            "cached": found.cached,
+            "seconds": found.seconds,
+        }
+        what |= {"tokens": found.tokens, "cost_usd": found.cost, "would_publish": found.changes}
+        emit_json("build", {"index": str(to), "dry_run": True, **outcome_json(found.ingest, quiet), **what})
+        return found
     rows = outcome_rows(found.ingest)
     if found.chunks:
         rows.append(("chunk", f"{found.chunks:,} chunks"))
@@ -149,9 +178,11 @@ def _dry_run(to: Path, sources: Sequence[str], json: bool, quiet: bool, options:
         sent = "" if found.tokens is None else f", at most about {found.tokens:,} tokens to send"
         sent += "" if found.cost is None else f" for ${found.cost:.4f} (the price of {found.priced})"
         rows.append(("embed", f"{found.embedded:,} texts{time}{sent}; {found.cached:,} from the cache"))
+    rows.append(("index", "a new generation would be published" if found.changes else "nothing would change"))
     fields(rows)
     show_troubles(found.ingest)
     note("nothing was changed (--dry-run)")
+    return found
 
 
 def _json(report: BuildReport, quiet: bool) -> dict[str, Any]:

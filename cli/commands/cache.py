@@ -53,7 +53,8 @@ def prune(
         str | None, typer.Option("--max-size", metavar="SIZE", help="Embeddings to keep at most: bytes, or 500M, 2G.")
     ] = None,
     older_than: Annotated[
-        int | None, typer.Option("--older-than", metavar="DAYS", help="What was not used for so long goes.", min=0)
+        int | None,
+        typer.Option("--older-than", metavar="DAYS", help="What was not used for so long goes.", min=0, max=36_500),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All of it goes, models made from packages too.")] = False,
     json: Json = False,
@@ -78,4 +79,7 @@ def _bytes(text: str) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", text.strip().lower())
     if match is None:
         raise UsageError(f"{text!r} is no size", fix="give bytes, or a number with K, M, G or T: --max-size 500M")
-    return int(float(match[1]) * _UNITS[match[2]])
+    size = float(match[1]) * _UNITS[match[2]]
+    if size >= 1 << 63:
+        raise UsageError("no disk has so many bytes", fix="give bytes, or a number with K, M, G or T: --max-size 500M")
+    return int(size)

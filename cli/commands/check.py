@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import IndexPath, Json
+from cli.options import IndexPath, Json, Quiet
 from cli.progress import progress
 from cli.render import emit_json, say, visible
 from core.errors import ExitCode
@@ -21,6 +21,7 @@ def check(
     deep: Annotated[
         bool, typer.Option("--deep", help="Besides, make a sample again from the documents: chunks, words, vectors.")
     ] = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Check every file of the published generation: digests, sizes, structure. Exit 12 when something is damaged.

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import IndexPath, Json
+from cli.options import IndexPath, Json, Quiet, Wait
 from cli.progress import progress
 from cli.render import emit_json, note, say, visible
 from core.errors import ExitCode
@@ -19,6 +19,8 @@ def repair(
         bool, typer.Option("--untrusted", help="Make all derived files again, whatever their digests say.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")] = False,
+    wait: Wait = 0.0,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Make damaged postings, codes and graphs again from the documents and vectors. Exit 12 when something is lost.
@@ -30,7 +32,7 @@ def repair(
     from core.repair import repair as repair_index
 
     with progress() as bar:
-        report = repair_index(index, untrusted=untrusted, dry_run=dry_run, progress=bar)
+        report = repair_index(index, untrusted=untrusted, dry_run=dry_run, wait=wait, progress=bar)
     if json:
         emit_json("repair", {"index": str(index), "dry_run": dry_run, **asdict(report)})
     else:

@@ -8,7 +8,14 @@ from pathlib import Path
 from core.check.files import check_files, check_older, leftovers
 from core.check.structure import check_structure
 from core.errors import SamespaceError, shell
-from core.index.generation import Generation, check_magic, current_number, generation_name, read_current
+from core.index.generation import (
+    Generation,
+    check_magic,
+    current_number,
+    generation_name,
+    read_current,
+    read_generation_file,
+)
 from core.index.reader import Index
 from core.index.staging import Staging
 from core.index.verified import Verified
@@ -45,7 +52,7 @@ def _findings(root: Path, number: int, progress: Progress, read_data: bool, deep
         yield from leftovers(root, number)
         return
     path = root / generation_name(number)
-    generation = Generation.from_bytes(path.read_bytes(), path)
+    generation = Generation.from_bytes(read_generation_file(path), path)
     found = list(check_files(root, generation, progress, None if read_data else Verified(root)))
     if not found:
         index = Index(root, generation)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from core.errors import SamespaceError, shell
+from core.errors import SamespaceError, from_os_error, shell
 from core.index import fs
 from core.index.fs import Digest
 from core.index.generation import Generation, generation_name, read_generation_file
@@ -35,17 +36,19 @@ def damage(root: Path, name: str, expected: Digest, verified: Verified | None = 
     """What is wrong with a file, "" when nothing is. Where `verified` vouches for it, it is not read again."""
     path = root / name
     try:
-        size = path.stat().st_size
-        if path.is_file() and size != expected.size:
-            return f"{name} has {size:,} bytes instead of {expected.size:,}"
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+            return f"{name} is no file but a device or a pipe"
+        if path.is_file() and found.st_size != expected.size:
+            return f"{name} has {found.st_size:,} bytes instead of {expected.size:,}"
         if verified is not None and verified.knows(name, expected):
             return ""
-        found = fs.digest(path)
+        content = fs.digest(path)
     except FileNotFoundError:
         return f"{name} is missing"
     except OSError as error:
         return f"{name} cannot be read ({error.strerror})"
-    return "" if found == expected else f"the content of {name} changed (sha256 differs)"
+    return "" if content == expected else f"the content of {name} changed (sha256 differs)"
 
 
 def check_files(root: Path, generation: Generation, progress: Progress, verified: Verified | None) -> Iterator[Finding]:
@@ -89,6 +92,8 @@ def older_generations(root: Path, generation: Generation) -> Iterator[tuple[int,
             yield number, Generation.from_bytes(read_generation_file(path), path)
         except SamespaceError as error:
             yield number, error
+        except PermissionError as error:
+            yield number, from_os_error(error)
 
 
 def whole_older(root: Path, generation: Generation, damaged: set[str]) -> int | None:

@@ -38,6 +38,9 @@ def check_structure(index: Index, all_rows: bool) -> Iterator[Finding]:
             yield from _twice(segment, seen, again)
         except SamespaceError as error:
             yield Finding("segment", "error", f"segment {name}: {error.message} ({error.path})", again)
+        except PermissionError as error:
+            fix = "check who owns the path and its permissions"
+            yield Finding("segment", "error", f"segment {name}: permission denied ({error.filename})", fix)
 
 
 def _twice(segment: SegmentReader, seen: dict[str, str], fix: str) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from core.canonical import make_id
 from core.encoders import Encoder
-from core.errors import UsageError
+from core.errors import CorruptError, UsageError
 from core.registry import Registry
 from core.types import Chunk, Document
 
@@ -60,7 +60,15 @@ class ChunkSettings:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ChunkSettings:
-        return cls(**{key: part for key, part in value.items() if key != "version"})
+        """Raises CorruptError for settings that are none: they come from an index, which may come from anywhere."""
+        parts = {key: part for key, part in value.items() if key != "version"}
+        kinds = {"name": str, "size": int, "overlap": int}
+        if any(type(part) is not kinds.get(key) for key, part in parts.items()):
+            raise CorruptError(
+                f"the settings of the chunker cannot be: {parts!r:.200}",
+                fix="restore the index from a copy, or build it again in a new place",
+            )
+        return cls(**parts)
 
     def id(self, tokenizer: str) -> str:
         """The chunking id. Whole documents are the same by any tokenizer."""

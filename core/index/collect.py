@@ -11,9 +11,9 @@ from pathlib import Path
 
 from core.errors import CorruptError, UsageError, shell
 from core.index import fs
-from core.index.generation import Generation, MissingFileError, generation_name
+from core.index.generation import Generation, MissingFileError, check_magic, generation_name
 from core.index.kept import kept_numbers, read_generation
-from core.index.writer import holding, sweep, unnamed
+from core.index.writer import holding, refuse_linked_folders, sweep, unnamed
 from core.progress import SILENT, Progress
 
 _FOLDER = re.compile(
@@ -43,6 +43,9 @@ def collect(
     """
     if keep < 1:
         raise UsageError("at least one generation has to stay", path=root, fix="--keep 1 keeps the current one alone")
+    if dry_run:
+        check_magic(root)
+        refuse_linked_folders(root)
     with nullcontext() if dry_run else holding(root, wait, progress.note):
         numbers = kept_numbers(root)
         kept, old = numbers[-keep:], numbers[:-keep]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
+import os
 import re
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
@@ -18,6 +21,9 @@ from core.types import Source
 
 FORMAT = 0
 MAGIC = {"magic": "samespace", "format": FORMAT}
+FOLDERS = ("documents", "chunks", "lexical", "spaces")  # where the files of a generation lie
+_LARGEST = 1 << 28  # bytes of the small files that are read whole: no link to a device may fill the memory
+_DEEPEST = 32  # levels of a generation's JSON
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -145,6 +151,9 @@ class Generation:
         for name in names:
             if not name or not all(SAFE_NAME.fullmatch(part) for part in PurePosixPath(name).parts):
                 raise ValueError(f"{name!r} is not a name inside an index")
+        for name in self.files:
+            if name.partition("/")[0] not in FOLDERS or name.endswith("/") or "/" not in name:
+                raise ValueError(f"{name!r} is not where files of an index lie")
         for segment in self.segments:
             for view in self.views:
                 for name in segment.files(view).values():
@@ -170,7 +179,7 @@ def check_types(value: Mapping[str, Any]) -> None:
         return all(isinstance(part, str) for part in parts)
 
     def numbers(*parts: Any) -> bool:
-        return all(type(part) is int and part >= 0 for part in parts)
+        return all(type(part) is int and 0 <= part < 1 << 63 for part in parts)
 
     model, settings, languages = value["model"], value["settings"], value.get("languages") or {}
     fits = (
@@ -185,8 +194,18 @@ def check_types(value: Mapping[str, Any]) -> None:
         and all(numbers(*rows) for rows in value["dead"].values())
         and all(numbers(entry["size"]) and texts(entry["sha256"]) for entry in value["files"].values())
     )
-    if not fits:
+    if not fits or _depth(value) > _DEEPEST:
         raise TypeError("a field is not of its type")
+
+
+def _depth(value: Any) -> int:
+    """Levels of lists and objects within one another, counted up to one more than may be."""
+    level, depth = [value], 0
+    while level and depth <= _DEEPEST:
+        nested = [part for part in level if isinstance(part, list | dict)]
+        level = [inner for part in nested for inner in (part.values() if isinstance(part, dict) else part)]
+        depth += bool(nested)
+    return depth
 
 
 def newer(path: Path, what: str, requires: Any = ()) -> FormatError:
@@ -205,7 +224,7 @@ def check_magic(root: Path) -> None:
             "there is no index here", path=root, fix=f"make one: samespace build FOLDER --to {shell(root)}"
         )
     try:
-        value = json.loads((root / "samespace.json").read_bytes())
+        value = json.loads(read_small(root / "samespace.json"))
         magic, number = value["magic"], value["format"]
     except (FileNotFoundError, NotADirectoryError):
         raise NoIndexError(
@@ -265,17 +284,36 @@ def published_number(root: Path) -> int:
 def read_generation_file(path: Path) -> bytes:
     """Raises MissingFileError when it is not there or no file."""
     try:
-        return path.read_bytes()
+        return read_small(path)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise missing(path) from None
 
 
+def read_small(path: Path) -> bytes:
+    """A file of an index that is read whole: no device, no pipe that nobody writes to, and not larger than memory.
+
+    Raises CorruptError, OSError.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:
+            raise CorruptError(
+                "this is no file of an index: too large, or a device or a pipe",
+                path=path,
+                fix="restore it from a copy, or build the index again in a new place",
+            )
+        return file.read()
+
+
 def _parse_current(root: Path) -> tuple[int, str]:
     try:
-        text = (root / "CURRENT").read_bytes()
+        text = read_small(root / "CURRENT")
     except (FileNotFoundError, IsADirectoryError):
         text = b""
-    match = re.fullmatch(rb"(\d{6,}) ([0-9a-f]{16})\n", text)
+    match = re.fullmatch(rb"(\d{6,18}) ([0-9a-f]{16})\n", text)
     if not match or (not int(match[1]) and text != NOTHING_PUBLISHED):
         raise _damaged_current(root, "CURRENT is damaged or missing: it does not name a generation")
     return int(match[1]), match[2].decode()
@@ -285,7 +323,7 @@ def newest_line(root: Path) -> tuple[int, bytes] | None:
     """The newest generation whose file is whole, and what CURRENT holds when it names it; None where there is none."""
     for path in sorted((root / "generations").glob("*.json"), reverse=True):
         with contextlib.suppress(SamespaceError, OSError):
-            data = path.read_bytes()
+            data = read_small(path)
             number = Generation.from_bytes(data, path).generation
             return number, current_line(number, hashlib.sha256(data).hexdigest())
     return None

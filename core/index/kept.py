@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.errors import UsageError, shell
+from core.errors import CorruptError, UsageError, shell
 from core.index.generation import (
     Generation,
     check_magic,
@@ -41,7 +41,18 @@ def read_kept(root: Path, number: int) -> Generation:
             path=root,
             fix=f"samespace history {shell(root)} lists them; `samespace gc` removes old ones",
         )
-    return read_generation(root, number)
+    try:
+        return read_generation(root, number)
+    except CorruptError as error:
+        if number == numbers[-1]:
+            raise
+        newer = len([other for other in numbers if other > number])
+        raise CorruptError(
+            f"the file of the older generation {number} is damaged or missing; the index itself does not need it",
+            path=error.path,
+            fix=f"choose another: samespace history {shell(root)}; samespace gc {shell(root)} --keep {newer} lets it go with "
+            "all that are older",
+        ) from error
 
 
 def read_generation(root: Path, number: int) -> Generation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -181,9 +182,12 @@ class Index:
         if expected is None:
             raise self.damaged(name, "the generation does not name it")
         try:
-            size = path.stat().st_size
+            found = path.stat()
         except (FileNotFoundError, NotADirectoryError):
             raise missing(path) from None
+        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+            raise self.damaged(name, "it is a device or a pipe")
+        size = found.st_size
         if size != expected.size:
             raise self.damaged(name, f"{size:,} bytes instead of {expected.size:,}")
         return path

@@ -11,7 +11,7 @@ from typing import Any
 
 from core.canonical import canonical, digest
 from core.errors import CorruptError
-from core.index.generation import published_number
+from core.index.generation import published_number, read_small
 from core.types import Source
 
 TABLES = ("documents", "chunks", "vectors", "lexical")  # of a block; each is made from those before it
@@ -92,7 +92,7 @@ def read_state(root: Path, folder: Path | None = None) -> State | None:
     """
     path = (folder or root / "staging") / "state.json"
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(read_small(path))
         if value.pop("sha256") != digest(value):
             raise ValueError("sha256 differs")
         _check_types(value)

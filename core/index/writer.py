@@ -111,13 +111,13 @@ def holding(root: Path, wait: float = 0.0, told: Callable[[str], None] = fs.unto
                 path=root,
                 fix="searching works; to change it, copy it to a place where you may write",
             ) from error
-        _refuse_linked_folders(root)
+        refuse_linked_folders(root)
         _held.add(key)
         stack.callback(_held.discard, key)
         yield True
 
 
-def _refuse_linked_folders(root: Path) -> None:
+def refuse_linked_folders(root: Path) -> None:
     """An index may come from anywhere: nothing is written through a link that somebody put into it."""
     for folder in ("staging", "generations", "documents", "chunks", "lexical", "spaces"):
         for path in (root / folder, *(root / folder).rglob("*")):

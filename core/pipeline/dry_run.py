@@ -24,20 +24,23 @@ from core.pipeline.known import hash_texts
 from core.pipeline.spaces import index_encoder
 from core.progress import SILENT, Progress
 from core.sources.memory import Memory
+from core.vectors.plan import check_ann
 
 SAMPLE = 24  # texts that are embedded to see how long it takes
 
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """`chunks` would be cut, `embedded` texts go through the model, `cached` come from the embedding cache; `seconds` is how
-    long the embedding would take on this machine, from `sampled` texts that were embedded to find out.
+    """`changes`: a generation would be published. `chunks` would be cut, `embedded` texts go through the model, `cached` come
+    from the embedding cache; `seconds` is how long the embedding would take on this machine, from `sampled` texts that were
+    embedded to find out.
 
     For a model behind a server nothing is sent, so no text is sampled: `tokens` are the estimate of what would be, rather too
     many, and `cost` their price in US dollars where it is known (`priced`: of when).
     """
 
     ingest: IngestReport
+    changes: bool
     chunks: int = 0
     embedded: int = 0
     cached: int = 0
@@ -59,12 +62,14 @@ def dry_run(
     chunker: str | None = None,
     size: int | None = None,
     overlap: int | None = None,
+    ann: str | None = None,
     progress: Progress = SILENT,
 ) -> DryRun:
     """What `build` would do with the same arguments. Takes no lock and writes nothing into the index, which need not exist.
 
     Raises what `build` raises.
     """
+    check_ann(ann or "auto")
     check_paths(root, paths)
     check_base_url(root, model, base_url)
     model = without_contact(model)
@@ -76,13 +81,14 @@ def dry_run(
         report = stage_sources(staging, encoder, Memory(root), paths, model, name, yes, progress)
         if not report.staged:
             check_nothing_staged(report, root, chunker, size, overlap)
-            return DryRun(report)
+            base = open_published(root)
+            return DryRun(report, bool(ann and base and base.generation.settings["ann"]["name"] != ann))
         chunked = chunk_staged(staging, chunker, size, overlap, progress)
         state = staging.require("embed")
         missing = _missing(staging, state)
         encoder = index_encoder(open_published(root), Model.from_json(state.model), "documents")
         left = _not_cached(missing, encoder)
-        found = DryRun(report, chunked.chunks, len(left), len(missing) - len(left))
+        found = DryRun(report, True, chunked.chunks, len(left), len(missing) - len(left))
         if encoder.remote:
             return _priced(found, left, encoder)
         seconds, sampled = _time(left, encoder)

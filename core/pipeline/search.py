@@ -90,8 +90,12 @@ class Search:
         if settings.mode != "dense":
             self._analyzer: Analyzer = ANALYZERS.load(index.generation.settings["analyzer"]["name"])()
             check_analyzer(self._analyzer, index)
-            segments = index.segments
-            self._bm25 = Bm25([Postings(segment.lexical) for segment in segments], [s.live for s in segments])
+            postings = [Postings(segment.lexical) for segment in index.segments]
+            for segment, words in zip(index.segments, postings, strict=True):
+                if len(words) != segment.segment.chunks:
+                    name = segment.segment.files(index.view)["lexical"]
+                    raise index.damaged(name, "its postings are of another number of chunks")
+            self._bm25 = Bm25(postings, [segment.live for segment in index.segments])
 
     @property
     def _depth(self) -> int:

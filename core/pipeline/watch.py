@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from watchfiles import Change
 
 QUIET = 1600  # milliseconds without a change after which the changes so far count as one
+LONGEST = 60_000  # milliseconds after which they do even if it never is quiet
 LOOK = 1000  # milliseconds between two looks at sources that are files
 
 Look = tuple[int, int] | None  # time and size of a file
@@ -60,7 +61,8 @@ def _watched(folders: Sequence[Path], index: Path) -> Iterator[bool]:
             for found in watch(
                 *folders,
                 watch_filter=counts,
-                debounce=QUIET,
+                step=QUIET,
+                debounce=LONGEST,
                 rust_timeout=LOOK,
                 yield_on_timeout=True,
                 ignore_permission_denied=True,

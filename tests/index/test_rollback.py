@@ -152,7 +152,9 @@ def test_refused_when_its_generation_is_damaged_or_not_there(root: Path, tmp_pat
         rollback(root, 7)
     path = root / generation_name(1)
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(CorruptError, match="this generation is damaged"):
+    with pytest.raises(
+        CorruptError, match="the older generation 1 is damaged or missing; the index itself does not need it"
+    ):
         rollback(root, 1)
     create(tmp_path / "new.index")
     with pytest.raises(NoIndexError):
