@@ -184,7 +184,8 @@ def row_texts(segment: SegmentReader, rows: NDArray[np.int64], record: SpaceReco
 
 def _foreign(segment: SegmentReader, row: int, cosine: float, other_text: bool) -> Foreign:
     document, ordinal = segment.name_of(row)
-    run = int(row_runs(segment.vectors, segment.segment.chunks)[row])
+    table = segment.vectors
+    run = int(table.array("runs", "<i4")[row]) if "runs" in table else 0
     return Foreign(document, ordinal, segment.segment.name, row, run, round(cosine, 6), other_text)
 
 
