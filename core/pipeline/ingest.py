@@ -279,7 +279,7 @@ def _state(
         staging.clear()  # nothing is published yet, so the index may still change its mind
         return None, encoder
     if other:
-        _refuse_other_space(state, other, staging.root)
+        _refuse_other_space(state, base, other, staging.root)
     return state, None
 
 
@@ -288,16 +288,18 @@ def _is_undecided(state: State) -> bool:
     return not state.model or (state.base == 0 and not state.documents and bool(state.model.get("why")))
 
 
-def _refuse_other_space(state: State, model: str | Model, root: Path) -> None:
-    """Another name may be the same space (a moved folder): only another space is refused."""
-    differences = Space.from_json(state.space).differences(open_encoder(model).space)
+def _refuse_other_space(state: State, base: Index | None, model: str | Model, root: Path) -> None:
+    """Another name may be the same space (a moved folder), or be adopted as equal: only another space is refused."""
+    space = open_encoder(model).space
+    differences = Space.from_json(state.space).differences(space)
     model = model if isinstance(model, str) else model.name
-    if differences:
+    if differences and not (base is not None and space.id in read_space(base).equal_spaces):
         raise SpaceMismatchError(
             f"this index was made with the model {state.model['name']!r} and keeps it; "
             f"{model!r} makes another space (they differ in {', '.join(differences)})",
             path=root,
-            fix=f"build another index beside it: samespace build FOLDER --to NEW.index --model {model}",
+            fix=f"build another index beside it: samespace build FOLDER --to NEW.index --model {shell(model)}; if its vectors "
+            f"are equal all the same: samespace verify-space {shell(root)} --model {shell(model)} --adopt",
             details={"differences": {key: list(pair) for key, pair in differences.items()}},
         )
 

@@ -23,6 +23,7 @@ from core.index.reader import open_index
 from core.pipeline import adopt as adopt_module
 from core.pipeline.adopt import adopt
 from core.pipeline.against import compare_indexes
+from core.pipeline.build import build
 from core.pipeline.evidence import publish_evidence
 from core.pipeline.measure import HARM, measure
 from core.pipeline.search import Search, SearchSettings
@@ -105,7 +106,7 @@ class TestAdopt:
     def test_new_documents_are_embedded_by_it(self, root: Path, made: Path, renamed: Path) -> None:
         adopt(root, str(renamed))
         folder = put(root.parent / "more", {"new.txt": "The lamp keeper fell in the snow."})
-        built(root, folder)
+        build(root, [str(folder)], model=str(renamed))  # named or not, it is the index's own
         assert generation(root).model["name"] == str(renamed)
         assert len(attestations(open_index(root))) == 1  # evidence stays with every later generation
         collect(root, 1)
@@ -116,7 +117,7 @@ class TestAdopt:
         files = all_files(root)
         again = adopt(root, str(renamed))
         assert not again.published
-        assert again.generation == first.generation
+        assert again.generation.generation == first.generation.generation == 2
         assert all_files(root) == files
 
     def test_the_way_back(self, root: Path, renamed: Path, model: Path) -> None:
