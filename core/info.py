@@ -90,6 +90,10 @@ def info(root: Path) -> Info:
         value = json.loads(path.read_bytes())
         check_record(value)
         space = {name: value[name] for name in ("id", "identity", "metric", "storage", "model", "runtime", "tolerance")}
+        space["canaries"] = len(value["canaries"])
+        space |= {kind: _evidence(root, generation, kind) for kind in ("tolerances", "attestations")}
+        if space["attestations"]:  # the last model that was adopted is the index's own
+            space["model"] = dict(generation.model)
     except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
         raise CorruptError(
             "the record of the space is missing or damaged",
@@ -97,3 +101,23 @@ def info(root: Path) -> Info:
             fix=f"samespace check {shell(root)} lists all damage",
         ) from error
     return Info(root, generation, staged, space, sum(digest.size for digest in generation.files.values()))
+
+
+def _evidence(root: Path, generation: Generation, kind: str) -> list[dict[str, Any]]:
+    """What was learnt of the space later, as it was written, the oldest first. Raises ValueError, OSError."""
+    import json
+
+    found = []
+    folder = f"spaces/{generation.primary.space}/{kind}/"
+    for name in sorted(name for name in generation.files if name.startswith(folder)):
+        if fs.digest(root / name) != generation.files[name]:
+            raise ValueError("sha256 differs")
+        value = json.loads((root / name).read_bytes())
+        if kind == "attestations":
+            texts = (value["created"], value["model"]["name"])
+        else:
+            texts = tuple(f"{one['runtime']} {one['tolerance']:g}" for one in value["runtimes"])
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("it is no evidence")
+        found.append(value)
+    return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from cli.options import IndexPath, Json
 from cli.render import emit_json, fields, note, typed
 
@@ -35,6 +37,8 @@ def info(index: IndexPath, json: Json = False) -> None:
             ("analyzer", f"{settings['analyzer']['name']} ({described.generation.primary.analyzer})"),
             ("vectors", f"{settings['ann']['name']} search, {space['storage']['dtype']}, {space['metric']}"),
             ("space", space["id"]),
+            ("canaries", _canaries(space)),
+            *(("adopted", f"{one['model']['name']}, {one['created']}") for one in space["attestations"]),
             *([("encoder", "in the index: it answers without its model")] if value["self_contained"] else []),
         ]
     rows += [(f"source {source['name']}", source["root"]) for source in value["sources"]]
@@ -55,6 +59,17 @@ def info(index: IndexPath, json: Json = False) -> None:
         note(warning)
     if value["staged"]:
         note(f"staged work is not published yet: samespace build --to {typed(index)}")
+
+
+def _canaries(space: dict[str, Any]) -> str:
+    """How many, and how far a model's may lie from them: as measured, or as recorded."""
+    text = f"{space['canaries']} texts, both as query and as passage"
+    if not space["tolerances"]:
+        return f"{text}; allowed {space['tolerance']:.2g}"
+    measured = space["tolerances"][-1]["runtimes"]
+    return f"{text}; allowed, as measured: " + ", ".join(
+        f"{one['tolerance']:.2g} ({one['runtime']})" for one in measured
+    )
 
 
 def _settings(value: dict[str, object]) -> str:
