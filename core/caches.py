@@ -21,6 +21,7 @@ _OURS = {
     "models": (f"{NAME}-*",),
     "tokenizers": (_HEX * 2,),
     "canaries": ("s-*-*",),
+    "comparisons": (f"{_HEX}.jsonl",),
     **dict.fromkeys(("digests", "probes", "scans", "verified"), (f"{_HEX}.json", f"{_HEX}.json.*.tmp")),
 }
 KINDS = {

@@ -21,6 +21,9 @@ from core.lexical.postings import Postings
 from core.pipeline.spaces import read_space
 
 
+_KINDS = {"graph": "graphs"}  # how they are called here
+
+
 @dataclass(frozen=True, slots=True)
 class SegmentStats:
     """Rows with the dead ones, the live ones of them, and the bytes of all the segment's files."""
@@ -140,9 +143,9 @@ def _segment(generation: Generation, reader: SegmentReader) -> SegmentStats:
 
 def _sizes(generation: Generation) -> dict[str, int]:
     """The bytes of all files by kind."""
-    sizes = dict.fromkeys(("documents", "chunks", "lexical", "vectors", "codes", "graph", "encoder", "space"), 0)
+    sizes = dict.fromkeys(("documents", "chunks", "lexical", "vectors", "codes", "graphs", "encoder", "space"), 0)
     for name, digest in generation.files.items():
-        sizes[kind_of(name)] += digest.size
+        sizes[_KINDS.get(kind := kind_of(name), kind)] += digest.size
     return sizes
 
 
