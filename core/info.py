@@ -113,6 +113,7 @@ def _evidence(root: Path, generation: Generation, kind: str) -> list[dict[str, A
         if fs.digest(root / name) != generation.files[name]:
             raise ValueError("sha256 differs")
         value = json.loads((root / name).read_bytes())
+        texts: tuple[Any, ...]
         if kind == "attestations":
             texts = (value["created"], value["model"]["name"])
         else:

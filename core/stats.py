@@ -20,7 +20,6 @@ from core.language import shares
 from core.lexical.postings import Postings
 from core.pipeline.spaces import read_space
 
-
 _KINDS = {"graph": "graphs"}  # how they are called here
 
 
