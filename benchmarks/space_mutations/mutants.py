@@ -181,7 +181,7 @@ def lying(encoder: Encoder, claimed: Encoder) -> Encoder:
         return encoder
     real, said = encoder.space, claimed.space
     _ = encoder._runtime
-    stream = encoder.stream
+    stream, fall_back = encoder.stream, encoder.fall_back
 
     def as_it_is(texts: Any, side: Any) -> Any:
         encoder.space = real
@@ -191,7 +191,14 @@ def lying(encoder: Encoder, claimed: Encoder) -> Encoder:
             encoder.space = said
         yield from found
 
-    encoder.stream = as_it_is  # type: ignore[method-assign]
+    def slower() -> bool:
+        encoder.space = real
+        try:
+            return fall_back()
+        finally:
+            encoder.space = said
+
+    encoder.stream, encoder.fall_back = as_it_is, slower  # type: ignore[method-assign]
     encoder.space, encoder.metric, encoder.model = said, claimed.metric, claimed.model
     return encoder
 

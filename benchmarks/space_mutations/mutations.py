@@ -130,11 +130,11 @@ def indexes(
     return found
 
 
-def cells_of(model: str, data: Path, work: Path) -> Iterator[dict[str, Any]]:
+def cells_of(model: str, data: Path, work: Path, only: str = "") -> Iterator[dict[str, Any]]:
     folders = {"base": copied(model, work / model / "base"), "plain": copied(model, work / model / "plain")}
     not_normalised(folders["plain"], model)
     made = indexes(model, folders, data, work)
-    for mutation in MUTATIONS:
+    for mutation in (one for one in MUTATIONS if only in one.name):
         is_dot = mutation.cause == ("metric",)
         kind = "plain" if is_dot else "base"
         for stamps in ("honest", "lying"):
@@ -155,11 +155,12 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--work", type=Path, default=Path(".bench/mutations"))
     parser.add_argument("--models", nargs="*", default=["minilm", "multilingual-e5-small-q4"])
+    parser.add_argument("--only", default="", help="mutations whose name holds this")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     cells = []
     for model in options.models:
-        for cell in cells_of(model, options.data, options.work):
+        for cell in cells_of(model, options.data, options.work, options.only):
             cells.append(cell)
             print(json.dumps(cell, ensure_ascii=False), flush=True)
     wrong = [cell for cell in cells if not cell["right"]]

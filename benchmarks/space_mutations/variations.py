@@ -1,5 +1,4 @@
-"""python benchmarks/space_mutations/variations.py DATA [--out FILE]: 200 honest variations, 200 random harmful changes, and
-what the guard costs.
+"""python benchmarks/space_mutations/variations.py DATA [--out FILE]: 200 honest variations, and 200 random harmful changes.
 
 Honest: every runtime of this machine, canaries alone, in other batches, orders and company. Harmful: noise on the weights at
 falling levels, layers put in another's place, prompts in part. A change counts as harmful where the ten nearest of real
@@ -10,9 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from core.config import open_encoder
 from core.encoders import Encoder
 from core.encoders.altered import Altered
-from core.space.canaries import SHORT, SIDES, compare
+from core.space.canaries import SIDES, compare
 from core.space.record import SpaceRecord, record_space
 from core.space.verify import verify_space
 
@@ -125,22 +122,6 @@ def nearest(model: Altered, rows: Any, queries: list[str]) -> list[set[int]]:
     return [set(np.argsort(-one, kind="stable")[:10].tolist()) for one in scores]
 
 
-def cost(model: str, record: SpaceRecord, query: str) -> dict[str, float]:
-    """Milliseconds of the short canaries and of a query, warm, and the share of the canaries in both."""
-    encoder = open_encoder(model)
-    encoder.embed([query], "query")
-
-    def median(texts: list[str]) -> float:
-        times = []
-        for _ in range(30):
-            start = time.perf_counter()
-            encoder.embed(texts, "query")
-            times.append(1000 * (time.perf_counter() - start))
-        return statistics.median(times)
-
-    return {"canaries_ms": round(median(list(SHORT)), 2), "query_ms": round(median([query]), 2)}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
@@ -170,7 +151,6 @@ def main() -> None:
                 "refused though harmless": sum(one["refused by search"] and one["overlap"] >= OVERLAP for one in bad),
             },
             "curve": sorted(bad, key=lambda one: one["moved"]),
-            "guard": cost(model, record, queries[0]),
         }
         print(model, json.dumps({name: part for name, part in results[model].items() if name != "curve"}), flush=True)
     if options.out:

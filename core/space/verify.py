@@ -144,7 +144,8 @@ def judge(
             if not encoder.fall_back():
                 raise
             continue
-        if verdict.accepted or (verdict.differences and not verdict.agreement.nearly) or not encoder.fall_back():
+        hopeless = verdict.differences and not verdict.agreement.nearly
+        if verdict.agreement.agrees or hopeless or not encoder.fall_back():
             return verdict
 
 
