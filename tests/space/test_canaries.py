@@ -15,7 +15,9 @@ from core.config import open_encoder
 from core.errors import CorruptError
 from core.index.columns import Column, Table, concatenate, write_columns
 from core.space.canaries import SHORT, TOLERANCE, Canaries, canary_texts, compare, embed_canaries
+from core.space.diagnose import diagnose
 from core.space.record import SpaceRecord, read_record, record_space
+from core.space.verify import verify_space
 from core.text import han_share
 
 
@@ -195,3 +197,31 @@ def test_canaries_that_do_not_fit(record: SpaceRecord, tmp_path: Path) -> None:
     ):
         with pytest.raises(CorruptError):
             read_record(record.to_bytes(), table(columns, tmp_path), "space.json")  # type: ignore[arg-type]
+
+
+def test_a_record_from_before_contexts_and_tokens(tmp_path: Path) -> None:
+    """An index of an earlier version is read, verified and diagnosed by what it has."""
+    encoder = open_encoder("hashing")
+    texts = dict.fromkeys(SHORT, "")
+    before = SpaceRecord(encoder.space, "cosine", encoder.model, {}, TOLERANCE, embed_canaries(encoder, texts))
+    value = {name: part for name, part in before.to_json().items() if name != "contexts"}
+    columns: dict[str, Column] = {"query": before.canaries.query, "passage": before.canaries.passage}
+    found = read_record(json.dumps(value).encode(), table(columns, tmp_path), "space.json")
+    assert (found.canaries.contexts, dict(found.canaries.tokens)) == ((), {})
+    assert verify_space(found, encoder).accepted
+    assert diagnose(found, open_encoder("hashing-2")).cause == "model"
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("query_token_ends", [1, 2]), ("query_token_ends", [0] * 26 + [10**9]), ("query_token_ends", [5, 4] + [9] * 25),
+        ("query_token_ends", [-1] * 27), ("passage_tokens", [1]),
+    ],
+    ids=["few", "far", "falling", "negative", "short"],
+)  # fmt: skip
+def test_tokens_that_do_not_fit(record: SpaceRecord, tmp_path: Path, name: str, values: list[int]) -> None:
+    dtype = np.int64 if name.endswith("ends") else np.int32
+    columns = {**record.columns(), name: np.array(values, dtype=dtype)}
+    with pytest.raises(CorruptError):
+        read_record(record.to_bytes(), table(columns, tmp_path), "space.json")
