@@ -30,11 +30,17 @@ def publish_successor(index: Index, others: Mapping[str, bytes | Path]) -> Succe
     The caller holds the index for writing. What is staged goes: it was made for another base. Raises OSError.
     """
     generation, new_files, names = _succeed(index, others)
-    staging = Staging(index.root)
-    notes = (DROPPED,) if staging.state() is not None else ()
-    published = publish(index.root, generation, new_files)
-    staging.clear()
+    published, notes = publish_over(index.root, generation, new_files)
     return Succession(published.generation, names, notes)
+
+
+def publish_over(root: Path, generation: Generation, new_files: list[NewFile]) -> tuple[Generation, tuple[str, ...]]:
+    """Publish a generation that was not staged, and drop what is staged for the one before; notes say so. Raises OSError."""
+    staging = Staging(root)
+    notes = (DROPPED,) if staging.state() is not None else ()
+    published = publish(root, generation, new_files)
+    staging.clear()
+    return published, notes
 
 
 def _succeed(index: Index, others: Mapping[str, bytes | Path]) -> tuple[Generation, list[NewFile], dict[str, str]]:

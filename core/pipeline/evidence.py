@@ -10,8 +10,8 @@ from typing import Any
 from core.errors import LockedError
 from core.index.generation import Generation
 from core.index.reader import open_index
-from core.index.staging import Staging
-from core.index.writer import NewFile, next_number, now, publish, writing
+from core.index.successor import publish_over
+from core.index.writer import NewFile, next_number, now, writing
 from core.progress import SILENT, Progress
 from core.space.evidence import evidence_name
 from core.version import VERSION
@@ -41,9 +41,6 @@ def publish_evidence(
             )
         for name in base.files:
             index.verified(name)
-        staging = Staging(root)
-        if staging.state() is not None:
-            progress.note("what was staged was made for the generation before and is dropped; build stages it again")
         number = next_number(root)
         generation = replace(
             base,
@@ -53,6 +50,8 @@ def publish_evidence(
             tool=VERSION,
             model=dict(model or base.model),
         )
-        published = publish(root, generation, [NewFile(evidence_name(base.primary.space, kind, number), data)])
-        staging.clear()
+        new = NewFile(evidence_name(base.primary.space, kind, number), data)
+        published, notes = publish_over(root, generation, [new])
+    for note in notes:
+        progress.note(note)
     return published
