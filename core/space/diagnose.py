@@ -104,10 +104,10 @@ class _Trial:
         return compare(wanted, found, self.record.tolerance)
 
     def _holds(self, name: str, wanted: Vectors, model: Altered | Reworded | None, space: Space) -> bool:
-        """Whether `model` gives the `wanted` vectors: on the short canaries, then on all."""
+        """Whether `model` gives the `wanted` vectors: on the first canary, on the short ones, then on all."""
         if model is None:
             return False
-        for count in (len(SHORT), len(self.canaries.texts)):
+        for count in (1, len(SHORT), len(self.canaries.texts)):
             found = {side: model.embed(self.canaries.inputs(space, side)[:count], side) for side in SIDES}
             agreement = self._agreement({side: wanted[side][:count] for side in SIDES}, found)
             if not agreement.agrees:
