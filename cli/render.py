@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 import shlex
@@ -97,8 +98,21 @@ def complain(line: str) -> None:
 
 def emit_json(command: str, value: Mapping[str, Any]) -> None:
     """The one object on stdout. Unsafe characters stay escaped, so that a terminal may show it too."""
-    text = json.dumps({"schema": f"samespace/{command}/1", **value}, ensure_ascii=False, allow_nan=False)
+    whole = {"schema": f"samespace/{command}/1", **value}
+    try:
+        text = json.dumps(whole, ensure_ascii=False, allow_nan=False)
+    except ValueError:  # a figure that is no number: JSON has none of these
+        text = json.dumps(_finite(whole), ensure_ascii=False, allow_nan=False)
     _print(_UNSAFE.sub(lambda match: json.dumps(match[0])[1:-1], text))
+
+
+def _finite(value: Any) -> Any:
+    """`value` with null for NaN and infinities."""
+    if isinstance(value, Mapping):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def fields(pairs: Iterable[tuple[str, object]]) -> None:

@@ -100,6 +100,8 @@ def name_model(
         raise UsageError(f"there is no provider {provider!r}", fix=f"choose one of: {', '.join(REMOTE)}")
     if name is None or name == AUTO:
         raise UsageError("a model behind a server has to be named", fix="--provider openai --model NAME --base-url URL")
+    if provider is None and base_url is not None and name not in catalogue() and not Path(name).is_dir():
+        provider = REMOTE[0]  # what is behind a server need not be known here
     model = find_model(name) if provider is None else Model(name, provider, languages=_languages(name))
     if dimensions is not None:
         _check_dimensions(model, dimensions)

@@ -94,7 +94,7 @@ def info(root: Path) -> Info:
         space |= {kind: _evidence(root, generation, kind) for kind in ("tolerances", "attestations")}
         if space["attestations"]:  # the last model that was adopted is the index's own
             space["model"] = dict(generation.model)
-    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise CorruptError(
             "the record of the space is missing or damaged",
             path=path,
@@ -104,21 +104,20 @@ def info(root: Path) -> Info:
 
 
 def _evidence(root: Path, generation: Generation, kind: str) -> list[dict[str, Any]]:
-    """What was learnt of the space later, as it was written, the oldest first. Raises ValueError, OSError."""
+    """What was learnt of the space later, as it was written, the oldest first. Raises CorruptError, ValueError, OSError."""
+    folder = f"spaces/{generation.primary.space}/{kind}/"
+    names = sorted(name for name in generation.files if name.startswith(folder))
+    if not names:
+        return []
     import json
 
+    from core.space.evidence import read_attestation, read_tolerances
+
     found = []
-    folder = f"spaces/{generation.primary.space}/{kind}/"
-    for name in sorted(name for name in generation.files if name.startswith(folder)):
+    for name in names:
         if fs.digest(root / name) != generation.files[name]:
             raise ValueError("sha256 differs")
-        value = json.loads((root / name).read_bytes())
-        texts: tuple[Any, ...]
-        if kind == "attestations":
-            texts = (value["created"], value["model"]["name"])
-        else:
-            texts = tuple(f"{one['runtime']} {one['tolerance']:g}" for one in value["runtimes"])
-        if not all(isinstance(text, str) for text in texts):
-            raise TypeError("it is no evidence")
-        found.append(value)
+        data = (root / name).read_bytes()
+        read_attestation(data, name) if kind == "attestations" else read_tolerances(data, name)
+        found.append(dict(json.loads(data)))
     return found

@@ -50,16 +50,13 @@ def verify_space(
 
     Example: samespace verify-space sample.index
     """
-    ways = {
+    given = {
+        "--model": model is not None, "--base-url": base_url is not None, "--explain": explain,
+        "--sample": sample is not None, "--seed": seed is not None, "--all": every, "--repair": repair,
+        "--without-model": without_model, "--against": against is not None, "--adopt": adopt, "--measure": measure,
         "--vectors": vectors is not None,
-        "--against": against is not None,
-        "--adopt": adopt,
-        "--measure": measure,
-        "--without-model": without_model,
-        "--all": every,
-    }
-    if len(asked := [name for name, is_asked in ways.items() if is_asked]) > 1:
-        raise UsageError(f"{' and '.join(asked)} are different questions", fix="ask one at a time")
+    }  # fmt: skip
+    _check_together([name for name, is_given in given.items() if is_given])
     others = foreign.Asked(vectors, texts, identify, format, collection, column, sample, seed)
     others.check(index)
     if index is None:
@@ -71,7 +68,24 @@ def verify_space(
     elif adopt:
         evidence.adopt_model(index, named_model(model, None, base_url, None), sample, seed, wait, json)
     elif without_model:
-        look_at(index, json, alone=sample is None and model is None)
+        look_at(index, json, alone=True)
     else:
         named = named_model(model, None, base_url, None)
         verify_model(index, named, explain, rows.asked(sample, seed, every, repair, wait), json)
+
+
+# What each question may be asked with; without one of them it is asked of a model and the index.
+_WAYS = {
+    "--vectors": {"--model", "--sample", "--seed"},
+    "--against": set(),
+    "--adopt": {"--model", "--base-url", "--sample", "--seed"},
+    "--measure": set(),
+    "--without-model": set(),
+}
+
+
+def _check_together(given: list[str]) -> None:
+    """Raises UsageError for options that do not go together: nothing that was asked is left unanswered."""
+    for way, others in _WAYS.items():
+        if way in given and (strange := [name for name in given if name != way and name not in others]):
+            raise UsageError(f"{way} does not go together with {strange[0]}", fix="ask one question at a time")

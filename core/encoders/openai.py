@@ -21,7 +21,7 @@ from core.encoders.remote import Client
 from core.encoders.replies import Reply, RequestFailed
 from core.encoders.server import check_url, default_url
 from core.errors import CorruptError, SpaceMismatchError, UsageError
-from core.space.canaries import SHORT
+from core.space.canaries import SHORT, TOLERANCE, compare
 from core.space.identity import Space
 from core.text import encodable
 from core.types import Side
@@ -32,7 +32,9 @@ MAX_TOKENS = 8192  # of a text, where the catalogue does not say
 _LEAST = 256  # tokens that every server takes, or it is not for documents
 AT_ONCE = 4  # requests
 PILOT = SHORT[0]  # rides with every batch of documents, so that each is known to be of the model that passed the door
-_DRIFT = 0.01  # 1 - cosine of a pilot that is another model's; what a server's rounding moves is far below
+_DRIFT = (
+    2 * TOLERANCE
+)  # of a pilot, in direction and length: two answers, each as far from the recorded one as is allowed
 _PATIENCE: dict[Work, dict[str, Any]] = {  # somebody waits for the answer to a query
     "queries": {"attempts": 3, "timeout": 20.0},
     "documents": {"attempts": 6, "timeout": 60.0},
@@ -55,6 +57,7 @@ class OpenAIEncoder:
         self._url: str = options.get("base_url") or default_url()
         self._client = Client(self._url, **_PATIENCE[work])
         self._answered = ""
+        self._most: int | None = None  # texts in a request, once the server has refused more
         self._pilot: NDArray[np.float32] | None = None  # its vector, as the door saw it
         self._prompts: Mapping[str, str] = options.get("prompts", {})
         self.model = replace(model, options={**options, "base_url": self._url})
@@ -111,15 +114,33 @@ class OpenAIEncoder:
     # vectors
 
     def embed(self, texts: Sequence[str], side: Side) -> NDArray[np.float32]:
-        """One request, where the texts fit into one. Raises BackendError, SpaceMismatchError (another dimension)."""
+        """One request, where the server takes so many texts at once; passages travel with the pilot. Raises BackendError,
+        SpaceMismatchError (another dimension, or another model than the canaries were by when they were embedded last)."""
         inputs = [self._input(text, side) for text in texts]
         vectors = np.zeros((len(texts), self.space.dimension), dtype=np.float32)
         pilot = self._input(PILOT, "passage")
-        for rows in in_batches([estimate.count_tokens(text) for text in inputs], MOST_TEXTS, MOST_TOKENS):
-            vectors[rows] = self._request([inputs[row] for row in rows], self.space.dimension).vectors
-        if side == "passage" and pilot in inputs:
+        is_door = side == "passage" and pilot in inputs  # the canaries themselves, which are compared as a whole
+        extra = [pilot] if side == "passage" and not is_door and self._pilot is not None else []
+        for rows in in_batches([estimate.count_tokens(text) for text in inputs], self._most or MOST_TEXTS, MOST_TOKENS):
+            found = self._request_some([*(inputs[row] for row in rows), *extra])
+            if extra:
+                self._check_pilot(found[-1])
+            vectors[rows] = found[: len(rows)]
+        if is_door:
             self._pilot = vectors[inputs.index(pilot)]
         return vectors
+
+    def _request_some(self, texts: list[str]) -> NDArray[np.float32]:
+        """In as few requests as the server takes: where it refuses so many at once, in halves, from then on."""
+        try:
+            return self._request(texts, self.space.dimension).vectors
+        except RequestFailed as error:
+            if error.blame != "texts" or len(texts) < 2:
+                raise
+            half = len(texts) // 2
+            found = np.concatenate([self._request_some(part) for part in (texts[:half], texts[half:])])
+            self._most = max(1, min(self._most or MOST_TEXTS, len(texts) - half))
+            return found
 
     def stream(self, texts: Sequence[str], side: Side) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
         """Batches as they are done, several requests at once. Raises Unembedded at the end for texts that got no vector,
@@ -130,8 +151,9 @@ class OpenAIEncoder:
         if self._pilot is None:
             self.embed([PILOT], "passage")
         self._client.open()
+        most = MOST_TEXTS if self._most is None else max(1, self._most - 1)  # the pilot wants room as well
         inputs = [self._input(text, side) for text in texts]
-        batches = in_batches([estimate.count_tokens(text) for text in inputs], MOST_TEXTS, MOST_TOKENS)
+        batches = in_batches([estimate.count_tokens(text) for text in inputs], most, MOST_TOKENS)
 
         def send(rows: list[int], wait: Any) -> NDArray[np.float32]:
             found = self._request([*(inputs[row] for row in rows), pilot], self.space.dimension, wait=wait).vectors
@@ -141,8 +163,8 @@ class OpenAIEncoder:
         yield from Run(batches, send, AT_ONCE).results()
 
     def _check_pilot(self, found: NDArray[np.float32]) -> None:
-        a, b = np.asarray(self._pilot, dtype=np.float64), found.astype(np.float64)
-        if 1 - float(a @ b) / float(np.linalg.norm(a) * np.linalg.norm(b)) > _DRIFT:
+        assert self._pilot is not None
+        if not compare({"passage": self._pilot[None]}, {"passage": found[None]}, _DRIFT).agrees:
             raise SpaceMismatchError(
                 f"the server answered one request of {self.model.name!r} by another model than the one before",
                 path=self._url,

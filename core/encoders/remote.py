@@ -109,7 +109,9 @@ class Client:
             if pause > 0 and wait(pause):
                 break
             try:
-                return read_reply(self._post({**fields, "input": list(texts)}, most), len(texts), dimension, self.url)
+                reply = read_reply(self._post({**fields, "input": list(texts)}, most), len(texts), dimension, self.url)
+                # What a server calls its model is shown and kept: never what it was told in confidence.
+                return reply._replace(model=reply.model.replace(self._key, "…")) if self._key else reply
             except _Passing as passing:
                 failure, asked = passing.failure, passing.wait
             except RequestFailed as error:

@@ -19,7 +19,11 @@ class RequestFailed(BackendError):
     """One request that came to nothing."""
 
     def __init__(self, message: str, blame: Blame, *, path: str, fix: str = ""):
-        super().__init__(message, path=path, fix=fix or "check the server and run the same command again")
+        super().__init__(
+            message,
+            path=path,
+            fix=fix or "check the server, how long texts may be, and --dimensions; then run it again",
+        )
         self.blame = blame
 
 

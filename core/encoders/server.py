@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from core.cache import cache_folder, keep
 from core.canonical import digest
-from core.errors import MissingError, UsageError
+from core.errors import MissingError, UsageError, shell
 
 OPENAI = "https://api.openai.com/v1"
 KEYS = ("SAMESPACE_API_KEY", "OPENAI_API_KEY")  # the first one that is set
@@ -66,7 +66,7 @@ def admit(url: str) -> str | None:
         raise UsageError(
             "the index names a server that was not named on this machine yet, so neither a text nor a key goes there",
             path=url,
-            fix=f"if you trust it, name it once: --base-url {url}",
+            fix=f"if you trust it, name it once: --base-url {shell(url)}",
         )
     name, key = next(((name, os.environ[name].strip()) for name in KEYS if os.environ.get(name, "").strip()), ("", ""))
     if not key:

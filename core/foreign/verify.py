@@ -143,7 +143,7 @@ def verify_vectors(
     cosines = _cosines(stored, now)
     differ = 1 - cosines > TOLERANCE
     wrong, far = rows[differ], now[differ]
-    lengths, models = np.linalg.norm(stored, axis=1), np.linalg.norm(now, axis=1)
+    lengths, models = (np.linalg.norm(part.astype(np.float64), axis=1) for part in (stored, now))
     return ForeignVerdict(
         model,
         runtime,
@@ -189,15 +189,20 @@ def _cosines(a: Floats, b: Floats) -> NDArray[np.float64]:
     return found
 
 
+def _unit(vectors: Floats) -> Floats:
+    """At length 1, also where the squares of a float32 would be too large."""
+    wide = np.asarray(vectors, dtype=np.float64)
+    return np.asarray(wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-300), dtype=np.float32)
+
+
 def _elsewhere(vectors: Floats, rows: NDArray[np.int64], now: Floats) -> int:
     """How many of `now`, the model's vectors of the texts of `rows`, are the vector of another row."""
     if not len(rows):
         return 0
-    wanted = now / np.maximum(np.linalg.norm(now, axis=1, keepdims=True), np.float32(1e-30))
+    wanted = _unit(now)
     found = np.zeros(len(rows), dtype=bool)
     for start in range(0, len(vectors), _BLOCK):
-        part = np.asarray(vectors[start : start + _BLOCK], dtype=np.float32)
-        near = part @ wanted.T >= (1 - TOLERANCE) * np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-30)
+        near = _unit(np.asarray(vectors[start : start + _BLOCK])) @ wanted.T >= 1 - TOLERANCE
         found |= near.any(axis=0)
     return int(found.sum())
 

@@ -52,7 +52,7 @@ def adopt(
     record = read_space(index)
     encoder = asked_encoder(index, record.model, model, base_url, "documents")
     verdict = guard(record, encoder, path=str(root))
-    found = compare_sample(index, record, encoder, sample, seed, progress)
+    found = compare_sample(index, record, encoder, max(sample, SAMPLE), seed, progress)  # fewer would prove little
     if found.foreign:
         raise SpaceMismatchError(
             f"the canaries agree, but of {found.compared} sampled chunks {len(found.foreign)} do not lie where "

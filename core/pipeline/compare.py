@@ -128,6 +128,8 @@ def compare_all(index: Index, record: SpaceRecord, encoder: Encoder, progress: P
     total = sum(map(len, live))
     journal = _Journal(index, record, encoder)
     done, kept = journal.read(total)
+    if not all(0 <= place < len(live) and 0 <= row < index.segments[place].segment.chunks for place, row, _, _ in kept):
+        done, kept = 0, []  # it is not of this index
     foreign = [_foreign(index.segments[place], row, cosine, other) for place, row, cosine, other in kept]
     progress.stage("compare", total)
     progress.advance(done)
@@ -259,7 +261,7 @@ class _Journal:
         found: list[tuple[int, int, float, bool]] = []
         with contextlib.suppress(OSError):
             for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
-                with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
+                with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError, OverflowError):
                     value = json.loads(line)
                     first, last = int(value["from"]), int(value["to"])
                     rows = [(int(a), int(b), float(c), bool(d)) for a, b, c, d in value["foreign"]]

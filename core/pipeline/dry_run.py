@@ -114,8 +114,8 @@ def _missing(staging: Staging, state: State) -> dict[bytes, str]:
 
 
 def _not_cached(missing: dict[bytes, str], encoder: Encoder) -> list[str]:
-    if not missing:
-        return []
+    if not missing or encoder.remote:
+        return list(missing.values())
     cache = Embeddings(encoder.space.id, "passage", encoder.runtime(), encoder.space.dimension)
     hashes = np.frombuffer(b"".join(missing), dtype=np.uint8).reshape(len(missing), -1)
     found = cache.find(hashes)

@@ -147,7 +147,8 @@ class _Work:
         self.failures = Failures()
         if encoder is not None:
             dimension = record.space.dimension
-            self._cache = Embeddings(record.space.id, "passage", encoder.runtime(), dimension)
+            if not encoder.remote:  # a server's name does not say which model answered then
+                self._cache = Embeddings(record.space.id, "passage", encoder.runtime(), dimension)
 
     def close(self) -> None:
         if self._cache is not None:

@@ -292,14 +292,16 @@ def _refuse_other_space(state: State, base: Index | None, model: str | Model, ro
     """Another name may be the same space (a moved folder), or be adopted as equal: only another space is refused."""
     space = open_encoder(model).space
     differences = Space.from_json(state.space).differences(space)
+    server = "" if isinstance(model, str) else str(model.options.get("base_url", ""))
     model = model if isinstance(model, str) else model.name
+    named = shell(model) + (f" --base-url {shell(server)}" if server else "")
     if differences and not (base is not None and space.id in read_space(base).equal_spaces):
         raise SpaceMismatchError(
             f"this index was made with the model {state.model['name']!r} and keeps it; "
             f"{model!r} makes another space (they differ in {', '.join(differences)})",
             path=root,
-            fix=f"build another index beside it: samespace build FOLDER --to NEW.index --model {shell(model)}; if its vectors "
-            f"are equal all the same: samespace verify-space {shell(root)} --model {shell(model)} --adopt",
+            fix=f"build another index beside it: samespace build FOLDER --to NEW.index --model {named}; if its vectors are "
+            f"equal all the same: samespace verify-space {shell(root)} --model {named} --adopt",
             details={"differences": {key: list(pair) for key, pair in differences.items()}},
         )
 

@@ -27,6 +27,7 @@ from core.progress import SILENT, Progress
 from core.space.canaries import SHORT, SIDES, Canaries, compare
 from core.space.diagnose import POOLINGS
 from core.space.evidence import Tolerance, Tolerances
+from core.space.identity import MOST_TOLERANCE
 from core.space.record import SpaceRecord
 from core.space.verify import guard
 from core.types import Side
@@ -88,7 +89,7 @@ def _between(runtime: str, noise: float, harm: float, nearest: str) -> Tolerance
             f"{runtime} moves canaries by {noise:.1e} by itself, and {nearest} by {harm:.1e}: no tolerance tells them apart",
             fix="use a runtime of higher precision; what was allowed before stays as it was",
         )
-    return Tolerance(runtime, noise, harm, nearest, min(math.sqrt(floor * harm), 0.05))
+    return Tolerance(runtime, noise, harm, nearest, min(math.sqrt(floor * harm), MOST_TOLERANCE))
 
 
 def _noise(record: SpaceRecord, encoder: Encoder) -> Iterator[tuple[str, float, int]]:
@@ -155,6 +156,12 @@ class _Trial:
         self._record = record
         rng = np.random.default_rng(_SEED)
         rows = [(segment, row) for segment in index.segments for row in _live(segment.live, segment.segment.chunks)]
+        if not rows:
+            raise InconclusiveError(
+                "this index holds no chunks by which harm could be told",
+                path=index.root,
+                fix="measure when it holds some",
+            )
         chosen = [rows[n] for n in sorted(rng.choice(len(rows), size=min(_ROWS, len(rows)), replace=False).tolist())]
         self._vectors = np.stack([segment.vectors.array("vectors", "<f4", 2)[row] for segment, row in chosen])
         asked = rng.choice(len(chosen), size=min(_QUERIES, len(chosen)), replace=False).tolist()

@@ -113,7 +113,8 @@ def _embed_rows(
                 raise BackendError(f"the model {encoder.model.name!r} gave vectors that are no numbers", fix=fix)
             vectors[start : start + WINDOW] = found
             hashes.append(hash_texts(texts))
-            cache.add(hashes[-1], found)
+            if not encoder.remote:  # what a server answered is kept in no cache
+                cache.add(hashes[-1], found)
             progress.advance(len(texts))
     return _Fresh(vectors, np.concatenate(hashes))
 

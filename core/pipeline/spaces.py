@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from core.config import at_server, open_encoder
-from core.encoders import Encoder, Model, Work
+from core.config import at_server, catalogue, open_encoder
+from core.encoders import REMOTE, Encoder, Model, Work
 from core.errors import CorruptError
 from core.index.columns import Table
 from core.index.generation import Generation
@@ -54,6 +54,9 @@ def asked_encoder(
     Where the one named is the index's own, behind a server, what the index knows of it need not be asked again. Raises what
     open_encoder does.
     """
+    if isinstance(model, str) and own.provider in REMOTE and model not in catalogue():
+        # another name for what the index's own server has
+        model = own if model == own.name else Model(model, own.provider, options={"base_url": own.options["base_url"]})
     if isinstance(model, Model) and not is_another(own, model):
         base_url, model = base_url or model.options.get("base_url"), None
     if model is None and base_url is None:

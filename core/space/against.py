@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from core.errors import InconclusiveError
-from core.space.canaries import SIDES, compare
+from core.space.canaries import LEAST, SIDES, compare
 from core.space.record import SpaceRecord
-from core.space.verify import Verdict
+from core.space.verify import Verdict, ranks_otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,12 @@ def compare_records(here: SpaceRecord, there: SpaceRecord) -> Verdict:
     Raises InconclusiveError when they share none.
     """
     differences = here.space.differences(there.space)
-    if here.metric != there.metric:
+    if ranks_otherwise(here.metric, here.space, there.metric, there.space):
         differences["metric"] = (here.metric, there.metric)
     rows = _common(here, there)
-    if not rows:
+    if len(rows) < LEAST:
         raise InconclusiveError(
-            "the two indexes have no canary in common, so their spaces cannot be compared without a model",
+            f"the two indexes have {len(rows) or 'no'} canaries in common, so their spaces cannot be compared without a model",
             fix="build one of them again with this version, or verify both against one model: samespace verify-space INDEX --model NAME",
             details={"differences": {name: list(pair) for name, pair in differences.items()}},
         )
@@ -45,7 +45,7 @@ def compare_records(here: SpaceRecord, there: SpaceRecord) -> Verdict:
     agreement = compare(
         {side: here.canaries.vectors(side)[mine] for side in SIDES},
         {side: there.canaries.vectors(side)[theirs] for side in SIDES},
-        max(here.row_tolerance, there.row_tolerance),
+        min(here.row_tolerance, there.row_tolerance),
     )
     return Verdict(there.model.name, differences, agreement, "as recorded by both")
 

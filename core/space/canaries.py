@@ -61,6 +61,7 @@ _PARTS = (  # of the long ones, one after another, each said several times over:
     "Interest rates rose by half a point, so the price of bonds fell again. ",
     "春天播种，秋天收获，农民最怕的是干旱。",
 )
+LEAST = 8  # canaries without which nothing is proved
 _LONGEST = 8192  # tokens that the long ones have at most, whatever the model takes
 
 # 1 - cosine, and relative difference of length, where nothing was measured (core/space/tolerance.py). Over minilm and
@@ -128,7 +129,7 @@ class Agreement:
 
     @property
     def agrees(self) -> bool:
-        return self.worst_distance <= self.tolerance and self.worst_length <= self.tolerance
+        return self.texts > 0 and self.worst_distance <= self.tolerance and self.worst_length <= self.tolerance
 
     @property
     def nearly(self) -> bool:

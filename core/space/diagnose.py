@@ -8,6 +8,8 @@ of the model and another model.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -77,15 +79,16 @@ class Diagnosis:
         }
 
 
-def diagnose(record: SpaceRecord, encoder: Encoder) -> Diagnosis:
+def diagnose(record: SpaceRecord, encoder: Encoder, seconds: float = math.inf) -> Diagnosis:
     """The best explanation of why `encoder` does not give the vectors on record. Embeds every canary on both sides, more
-    than once. Raises what `encoder.embed` does.
+    than once; after so many `seconds` no further setting is tried. Raises what `encoder.embed` does.
     """
-    return _Trial(record, encoder).diagnosis()
+    return _Trial(record, encoder, seconds).diagnosis()
 
 
 class _Trial:
-    def __init__(self, record: SpaceRecord, encoder: Encoder):
+    def __init__(self, record: SpaceRecord, encoder: Encoder, seconds: float):
+        self.end = time.monotonic() + seconds
         self.record, self.encoder = record, encoder
         self.canaries: Canaries = record.canaries
         self.stored: Vectors = {side: self.canaries.vectors(side) for side in SIDES}
@@ -140,6 +143,9 @@ class _Trial:
             return
         for name, space in _single_changes(as_recorded, here):
             before, after = getattr(as_recorded, name), getattr(space, name)
+            if time.monotonic() > self.end:
+                self.tried.append(("no more settings: time was up", 2.0))
+                break
             if gives and self._holds(f"{name} {after!r} now", self.now, alter(self.encoder, space), space):
                 yield _of_settings({name: (before, after)}, self._figures())
                 return
@@ -199,7 +205,7 @@ class _Trial:
     def _precision(self) -> Iterator[Diagnosis]:
         """The same weights, rounded: those of the index's model, or today's."""
         plain = self._agreement(self.stored, self.now)
-        if plain.mean_cosine < 0.9:
+        if plain.mean_cosine < 0.9 or time.monotonic() > self.end:
             return
         space = _with_settings(self.encoder.space, self.record.space)
         for name, rounding in ROUNDINGS.items():

@@ -6,6 +6,7 @@ Each piece is a file of its own, written once and named by a new generation; not
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
@@ -13,6 +14,8 @@ from typing import Any, TypeVar
 from core.canonical import canonical
 from core.encoders import Model
 from core.errors import CorruptError
+from core.space.canaries import LEAST
+from core.space.identity import MOST_TOLERANCE
 
 KINDS = ("tolerances", "attestations")
 T = TypeVar("T")
@@ -83,10 +86,14 @@ def read_tolerances(data: bytes, path: str) -> Tolerances:
         runtimes = tuple(Tolerance(**runtime) for runtime in value["runtimes"])
         for one in runtimes:
             numbers = (one.noise, one.harm, one.tolerance)
-            if not isinstance(one.runtime, str) or not all(isinstance(number, float | int) for number in numbers):
+            if not all(isinstance(text, str) for text in (one.runtime, one.nearest)):
                 raise TypeError("a tolerance is not of its type")
-            if not 0 < one.tolerance < 0.1:
+            if not all(isinstance(number, float | int) and math.isfinite(number) for number in numbers):
+                raise TypeError("a tolerance is no number")
+            if not 0 <= one.noise < one.tolerance < one.harm or one.tolerance > MOST_TOLERANCE:
                 raise ValueError("a tolerance cannot be")
+        if not runtimes:
+            raise ValueError("nothing was measured")
         return Tolerances(str(value["created"]), str(value["tool"]), int(value["variations"]), runtimes)
 
     return _read(data, path, "tolerances", read)
@@ -100,8 +107,17 @@ def read_attestation(data: bytes, path: str) -> Attestation:
         texts = (model["name"], model["provider"], model.get("location", ""), value["space"], value["runtime"])
         if not all(isinstance(text, str) for text in (*texts, *model.get("languages", ()))):
             raise TypeError("a field is not of its type")
+        if not isinstance(model.get("languages", []), list) or not isinstance(model.get("why", ""), str):
+            raise TypeError("a field is not of its type")
         if not isinstance(model.get("options", {}), dict) or not isinstance(model.get("revision"), str | None):
             raise TypeError("a field is not of its type")
+        counts, figures = (value["canaries"], value["sampled"]), (value["worst_distance"], value["tolerance"])
+        if not all(type(count) is int and count >= LEAST for count in counts[:1]) or type(counts[1]) is not int:
+            raise ValueError("its canaries are too few")
+        if counts[1] < 0 or not all(isinstance(one, float | int) and math.isfinite(one) for one in figures):
+            raise ValueError("its figures cannot be")
+        if not figures[0] <= figures[1] <= MOST_TOLERANCE:
+            raise ValueError("it attests to vectors that are not equal")
         return Attestation(
             str(value["created"]),
             str(value["tool"]),
@@ -123,7 +139,7 @@ def _read(data: bytes, path: str, kind: str, read: Callable[[Mapping[str, Any]],
         if value.pop("kind") != kind:
             raise ValueError("it is of another kind")
         return read(value)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise CorruptError(
             f"the evidence of the space is damaged ({error})", path=path, fix="restore it from a copy, or roll back"
         ) from error

@@ -30,8 +30,8 @@ class Cone:
 
 def unit(vectors: Floats) -> Floats:
     """The vectors at length 1; a vector of no length stays as it is."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, np.float32(1e-30)), dtype=np.float32)
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-30), dtype=np.float32)
 
 
 def thin(vectors: Floats, most: int = MOST) -> Floats:

@@ -8,6 +8,7 @@ from typing import Any
 
 from core.canonical import make_id
 
+MOST_TOLERANCE = 1e-3  # what no index may allow more of: noise that costs a twentieth of the top ten lies just beyond
 METRICS = ("cosine", "dot", "euclidean")
 DEFAULT_TEMPLATE = "{context}\n{text}"
 
@@ -68,7 +69,7 @@ def check_record(value: Mapping[str, Any]) -> None:
     texts = (*texts, storage["dtype"], *value["canaries"], *value.get("contexts", ()), *model.get("languages", ()))
     if not all(isinstance(text, str) for text in texts) or not isinstance(model.get("revision"), str | None):
         raise TypeError("a field is not of its type")
-    if value["metric"] not in METRICS or not 0 < float(value["tolerance"]) < 0.1:
+    if value["metric"] not in METRICS or not 0 < float(value["tolerance"]) <= MOST_TOLERANCE:
         raise ValueError("its metric or tolerance cannot be")
     kinds: dict[str, type] = {"normalize": bool, "max_tokens": int, "dimension": int}
     for name, field in value["identity"].items():

@@ -17,7 +17,7 @@ from core.canonical import canonical, digest
 from core.encoders import Encoder, Model
 from core.errors import BackendError, CorruptError, MissingError
 from core.index.columns import Column, Table, concatenate, write_columns
-from core.space.canaries import SIDES, TOLERANCE, Canaries, canary_texts, embed_canaries
+from core.space.canaries import LEAST, SIDES, TOLERANCE, Canaries, canary_texts, embed_canaries
 from core.space.identity import Space, check_record
 from core.types import Side
 
@@ -149,6 +149,11 @@ def read_record(data: bytes, table: Table, path: str) -> SpaceRecord:
         check_record(value)
         canaries = read_canaries(table, texts, tuple(value.get("contexts", ())))
         fits = canaries.query.shape == canaries.passage.shape == (len(texts), space.dimension)
+        kept = [canaries.query, canaries.passage]
+        if len(texts) < LEAST or len(texts) != len(set(texts)):
+            raise ValueError("its canaries are too few, or stand twice")
+        if not all(np.isfinite(part).all() and (abs(part) < 1e6).all() for part in kept):
+            raise ValueError("its canaries are no vectors")
         if value["id"] != space.id or not fits or len(canaries.contexts) not in (0, len(texts)):
             raise ValueError("its parts do not fit one another")
         return SpaceRecord(
@@ -159,7 +164,7 @@ def read_record(data: bytes, table: Table, path: str) -> SpaceRecord:
             float(value["tolerance"]),
             canaries,
         )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise CorruptError(
             f"the record of the space is damaged ({error})", path=path, fix="restore it from a copy"
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,14 @@ from numpy.typing import NDArray
 from core.encoders import Encoder
 from core.errors import BackendError, SpaceMismatchError, shell
 from core.space.canaries import SHORT, Agreement, compare
+from core.space.identity import Space
 from core.space.record import SpaceRecord, record_space
 from core.types import Finding, Side
 
 if TYPE_CHECKING:  # found only where something differs
     from core.space.diagnose import Diagnosis
 
+PATIENCE = 20.0  # seconds that somebody who only wanted an answer waits for the reason why there is none
 _WHAT = {
     "weights": "weights (another model, or another revision of it)",
     "tokenizer": "tokenizer",
@@ -105,16 +108,22 @@ def verify_space(
 ) -> Verdict:
     """Compare `encoder` with the space on record. `short` asks only the few short canaries that ride with a query."""
     differences = _differences(record, encoder)
-    count = len(SHORT) if short and not differences else len(record.canaries.texts)
+    is_known = not differences or (encoder.space.id in record.equal_spaces and "metric" not in differences)
+    count = len(SHORT) if short and is_known else len(record.canaries.texts)
     texts = {side: record.canaries.inputs(encoder.space, side)[:count] for side in sides}
     return _verdict(record, encoder, differences, {side: encoder.embed(texts[side], side) for side in sides})
 
 
 def _differences(record: SpaceRecord, encoder: Encoder) -> dict[str, tuple[Any, Any]]:
-    differences = {} if encoder.space.id in record.equal_spaces else record.space.differences(encoder.space)
-    if encoder.metric != record.metric and not (record.space.normalize and encoder.space.normalize):
-        differences["metric"] = (record.metric, encoder.metric)  # vectors of unit length rank alike by all of them
+    differences = record.space.differences(encoder.space)
+    if ranks_otherwise(record.metric, record.space, encoder.metric, encoder.space):
+        differences["metric"] = (record.metric, encoder.metric)
     return differences
+
+
+def ranks_otherwise(mine: str, here: Space, theirs: str, there: Space) -> bool:
+    """Whether two metrics may rank the vectors of two spaces in other ways: those of unit length rank alike by all."""
+    return mine != theirs and not (here.normalize and there.normalize)
 
 
 def _verdict(
@@ -181,7 +190,7 @@ def guard(
     """The verdict when it is accepted. Raises SpaceMismatchError with what differs, the diagnosis, and what to do."""
     verdict = judge(record, encoder, short=short, sides=sides)
     if not verdict.accepted:
-        raise mismatch(explained(verdict, record, encoder), record, path)
+        raise mismatch(explained(verdict, record, encoder, PATIENCE), record, path)
     return verdict
 
 
@@ -197,15 +206,15 @@ def guard_query(
     vectors = encoder.embed([*texts, query], "query")
     verdict = _verdict(record, encoder, differences, {"query": vectors[:-1]})
     if not verdict.accepted:
-        raise mismatch(explained(verdict, record, encoder), record, path)
+        raise mismatch(explained(verdict, record, encoder, PATIENCE), record, path)
     return verdict, vectors[-1]
 
 
-def explained(verdict: Verdict, record: SpaceRecord, encoder: Encoder) -> Verdict:
-    """A verdict that is not accepted, with the diagnosis."""
+def explained(verdict: Verdict, record: SpaceRecord, encoder: Encoder, seconds: float = math.inf) -> Verdict:
+    """A verdict that is not accepted, with the diagnosis, for which no more than about so many `seconds` are taken."""
     from core.space.diagnose import diagnose
 
-    return replace(verdict, diagnosis=diagnose(record, encoder))
+    return replace(verdict, diagnosis=diagnose(record, encoder, seconds))
 
 
 def mismatch(verdict: Verdict, record: SpaceRecord, path: str) -> SpaceMismatchError:

@@ -7,12 +7,13 @@ import os
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from handmade import generation, rewritten
 from shell import PROGRAM, ROOT, Done, ok, put, samespace
 
 from core.cache import cache_folder
-from core.errors import ExitCode
+from core.errors import CorruptError, ExitCode
 from core.index import fs
 
 LOOKING = (
@@ -244,3 +245,31 @@ def test_a_build_is_told_although_older_generations_stay(index: Path) -> None:
 def test_the_program_is_the_one_that_is_tested() -> None:
     assert Path(PROGRAM).is_file()
     assert (ROOT / "cli").is_dir()
+
+
+class TestVerifySpace:
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["--measure", "--model", "x"], ["--against", "x", "--sample", "3"], ["--adopt", "--repair", "--model", "x"],
+            ["--without-model", "--explain"], ["--measure", "--adopt"], ["--repair"], ["--adopt"],
+        ],
+        ids=" ".join,
+    )  # fmt: skip
+    def test_no_question_is_left_unanswered(self, index: Path, words: list[str]) -> None:
+        assert run("verify-space", index, *words).code == ExitCode.USAGE
+
+    def test_vectors_as_long_as_floats_can_be(self, tmp_path: Path) -> None:
+        np.save(tmp_path / "v.npy", np.full((4, 128), 1e30, np.float32))
+        put(tmp_path, {"t.jsonl": "".join(json.dumps(f"text {n}") + "\n" for n in range(4))})
+        words = ("--vectors", tmp_path / "v.npy", "--texts", tmp_path / "t.jsonl", "--model", "hashing", "--json")
+        done = run("verify-space", *words)
+        assert done.code == ExitCode.SPACE_MISMATCH
+        assert done.json["exit_code"] == ExitCode.SPACE_MISMATCH
+
+    def test_figures_that_are_no_numbers_are_null(self, index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(root: Path) -> None:
+            raise CorruptError("damaged", details={"figure": float("nan"), "more": [float("inf"), 1.0]})
+
+        monkeypatch.setattr("core.info.info", fail)
+        assert run("info", index, "--json").json["details"] == {"figure": None, "more": [None, 1.0]}

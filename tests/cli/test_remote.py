@@ -314,22 +314,101 @@ class TestDryRun:
         assert server.requests == []
         assert digest_of(index) == before
 
-    def test_cached_vectors_are_counted(
+    def test_no_vector_comes_from_a_cache(
         self, words: list[object], index: Path, server: StandIn, tmp_path: Path
     ) -> None:
-        """By an index of the same server; and they are believed only while the server still gives them."""
+        """A server's name does not say which model answered when another index was made."""
         (tmp_path / "my.index").rename(tmp_path / "other.index")
         ok("ingest", *words[1:])
         server.forget()
-        assert ok("build", "--to", words[3], "--dry-run", "--json").json["cached"] == 12
+        assert ok("build", "--to", words[3], "--dry-run", "--json").json["cached"] == 0
         assert server.requests == []
         server.seed = 2
         done = ok(*words, "--json")
         assert (done.json["embedded"], done.json["cached"]) == (12, 0)
-        assert "it is made anew" in done.err
 
 
 def test_a_named_server_is_remembered_as_its_address_alone(cache: Path) -> None:
     name_server("http://127.0.0.1:8000/v1/")
     (file,) = (cache / "servers").iterdir()
     assert file.read_bytes() == b"http://127.0.0.1:8000/v1\n"
+
+
+class TestAfterTheDoor:
+    """A server whose model is another one as soon as the canaries have passed."""
+
+    def swap(self, server: StandIn, change: float | None = None) -> None:
+        """From the first request on that holds documents: another model, or the vectors `change` times as long."""
+        real = server.answer
+
+        def answer(request: dict[str, object]) -> Answer:
+            if any(str(text).startswith("Keeper") for text in request["input"]):  # type: ignore[attr-defined]
+                if change is None:
+                    server.seed = 2
+                else:
+                    server.twist = lambda items: [
+                        {**item, "embedding": [change * value for value in item["embedding"]]} for item in items
+                    ]
+            return real(request)
+
+        server.answer = answer  # type: ignore[method-assign]
+
+    @pytest.mark.parametrize("options", [["--all", "--repair"], ["--all"], ["--sample", "12"]], ids=" ".join)
+    def test_no_row_is_judged_or_mended_by_it(self, index: Path, server: StandIn, options: list[str]) -> None:
+        before = digest_of(index)
+        self.swap(server)
+        done = samespace("verify-space", index, *options)
+        assert done.code == 13
+        assert "by another model than the one before" in done.err
+        assert digest_of(index) == before
+
+    def test_lengths_count(self, words: list[object], server: StandIn, tmp_path: Path) -> None:
+        self.swap(server, 3.0)
+        done = samespace(*words)
+        assert done.code == 13
+        assert not (tmp_path / "my.index/CURRENT").exists() or "000000" in (tmp_path / "my.index/CURRENT").read_text()
+
+
+def test_a_renamed_model_is_adopted_and_nothing_is_embedded_again(index: Path, server: StandIn, tmp_path: Path) -> None:
+    refused = samespace("build", "--to", index, "--provider", "openai", "--base-url", server.url, "--model", "new-name")
+    assert refused.code == 13
+    assert f"--model new-name --base-url {server.url} --adopt" in refused.err
+    assert ok("verify-space", index, "--model", "hashed-words", "--json").json["accepted"]  # the index's own, by name
+    adopted = ok("verify-space", index, "--model", "new-name", "--adopt", "--json").json
+    assert adopted["adopted"] is True
+    assert adopted["rows"]["compared"] == 12
+    server.forget()
+    put(tmp_path / "notes", {"new.txt": "Keeper number 99 sleeps."})
+    done = ok("build", "--to", index, "--model", "new-name", "--base-url", server.url, "--json").json
+    assert done["embedded"] == 1
+    assert {request["model"] for request in server.requests} == {"new-name"}
+    server.seed = 2
+    assert samespace("verify-space", index, "--model", "third", "--adopt").code == 13
+
+
+def test_a_server_that_takes_few_texts_at_once(words: list[object], server: StandIn, tmp_path: Path) -> None:
+    real = server.answer
+    server.answer = lambda request: (  # type: ignore[method-assign]
+        error(400) if len(request["input"]) > 10 else real(request)
+    )
+    assert ok(*words, "--json").json["embedded"] == 12
+    server.forget()
+    ok("search", tmp_path / "my.index", "keeper of tower 7")
+    assert [len(request["input"]) for request in server.requests] == [len(SHORT) + 1]
+    ok("verify-space", tmp_path / "my.index", "--all")
+
+
+def test_a_key_that_the_server_says_back(words: list[object], server: StandIn, tmp_path: Path) -> None:
+    real = server.answer
+
+    def answer(request: dict[str, object]) -> Answer:
+        found = real(request)
+        return Answer(found.status, json.dumps({**json.loads(found.body), "model": f"it is {KEY}"}).encode())
+
+    server.answer = answer  # type: ignore[method-assign]
+    done = ok(*words)
+    assert KEY not in done.all
+    assert "it is …" in done.all
+    index = tmp_path / "my.index"
+    assert KEY not in ok("verify-space", index, "--base-url", server.url, "--adopt").all
+    assert not any(KEY.encode() in path.read_bytes() for path in index.rglob("*") if path.is_file())

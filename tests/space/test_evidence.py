@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ from core.pipeline.search import Search, SearchSettings
 from core.pipeline.spaces import attestations, read_space, tolerances
 from core.rollback import rollback
 from core.space.against import compare_records
-from core.space.canaries import SHORT
+from core.space.canaries import SHORT, compare
 from core.space.evidence import read_attestation, read_tolerances
 from core.types import Query
 
@@ -223,11 +223,81 @@ class TestAgainst:
     def test_nothing_in_common_is_no_verdict(self, root: Path) -> None:
         record = read_space(open_index(root))
         strange = replace(record.canaries, texts=tuple(f"{text}!" for text in record.canaries.texts))
-        with pytest.raises(InconclusiveError, match="no canary in common"):
+        with pytest.raises(InconclusiveError, match="no canaries in common"):
             compare_records(record, replace(record, canaries=strange))
 
     def test_by_those_in_common(self, root: Path) -> None:
         record = read_space(open_index(root))
         texts = record.canaries.texts
-        half = replace(record.canaries, texts=(*texts[:5], *(f"{text}!" for text in texts[5:])))
-        assert compare_records(record, replace(record, canaries=half)).agreement.texts == 10
+        half = replace(record.canaries, texts=(*texts[:9], *(f"{text}!" for text in texts[9:])))
+        assert compare_records(record, replace(record, canaries=half)).agreement.texts == 18
+        few = replace(record.canaries, texts=(*texts[:5], *(f"{text}!" for text in texts[5:])))
+        with pytest.raises(InconclusiveError, match="5 canaries in common"):
+            compare_records(record, replace(record, canaries=few))
+
+
+class TestForged:
+    """What somebody wrote by hand, digests and all."""
+
+    TOLERANCE: ClassVar[dict[str, Any]] = {
+        "runtime": "x",
+        "noise": 1e-7,
+        "harm": 1e-3,
+        "nearest": "y",
+        "tolerance": 1e-5,
+    }
+    ATTESTATION: ClassVar[dict[str, Any]] = {
+        "kind": "attestations", "created": "", "tool": "", "model": {"name": "x", "provider": "hashing"}, "space": "s",
+        "runtime": "r", "canaries": 54, "sampled": 300, "worst_distance": 1e-6, "tolerance": 2e-4,
+    }  # fmt: skip
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"tolerance": 0.09, "harm": 1}, {"tolerance": 1e-5, "noise": 1e-4}, {"tolerance": float("nan")},
+            {"noise": float("inf")}, {"tolerance": 10**400}, {"harm": 1e-6}, {"runtime": 7}, {"nearest": None}, {"more": 1},
+        ],
+        ids=str,
+    )  # fmt: skip
+    def test_tolerances(self, change: dict[str, Any]) -> None:
+        value = {"kind": "tolerances", "created": "", "tool": "", "variations": 1, "runtimes": [self.TOLERANCE]}
+        assert read_tolerances(json.dumps(value).encode(), "here").runtimes[0].tolerance == 1e-5
+        for forged in ({**value, "runtimes": [{**self.TOLERANCE, **change}]}, {**value, "runtimes": []}):
+            with pytest.raises(CorruptError):
+                read_tolerances(json.dumps(forged).encode(), "here")
+        with pytest.raises(CorruptError):
+            read_tolerances(json.dumps({**value, "variations": float("inf")}).encode(), "here")
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"canaries": 0}, {"canaries": float("inf")}, {"sampled": -5}, {"worst_distance": float("nan")}, {"tolerance": 0.09},
+            {"worst_distance": 1e-3}, {"model": {"name": "x", "provider": "hashing", "languages": "en"}},
+            {"model": {"name": "x", "provider": "hashing", "why": {}}}, {"model": {"name": "x"}}, {"space": 7},
+        ],
+        ids=str,
+    )  # fmt: skip
+    def test_attestations(self, change: dict[str, Any]) -> None:
+        assert read_attestation(json.dumps(self.ATTESTATION).encode(), "here").canaries == 54
+        with pytest.raises(CorruptError):
+            read_attestation(json.dumps({**self.ATTESTATION, **change}).encode(), "here")
+
+    def test_a_record_without_canaries_proves_nothing(self, root: Path) -> None:
+        record = read_space(open_index(root))
+        none = replace(record.canaries, texts=(), contexts=(), query=np.zeros((0, 32), np.float32),
+                       passage=np.zeros((0, 32), np.float32), tokens={})  # fmt: skip
+        assert not compare({"query": none.query}, {"query": none.query}, 1.0).agrees
+        with pytest.raises(InconclusiveError):
+            compare_records(record, replace(record, canaries=none))
+
+    def test_an_index_that_was_emptied_is_not_measured(self, root: Path, made: Path) -> None:
+        (folder,) = (source.root for source in generation(root).sources)
+        moved = Path(folder).rename(Path(folder).with_name("gone"))
+        try:
+            Path(folder).mkdir()
+            build(root, yes=True)
+            with pytest.raises(InconclusiveError, match="no chunks"):
+                measure(root)
+        finally:
+            Path(folder).rmdir()
+            moved.rename(folder)
