@@ -17,5 +17,8 @@ PATH="$(dirname "$python"):$PATH" MODEL=minilm WORK=.bench sh "$here/retrieval.s
 PATH="$(dirname "$python"):$PATH" MODEL=multilingual-e5-small-q4 WORK=.bench sh "$here/retrieval.sh" "$data/retrieval" xquad-zh xquad-en-to-zh
 run lifecycle/incremental.py "$data/scale/rfc-passages.jsonl.gz" --out "$here/results/lifecycle.json"
 run space_mutations/mixed.py "$data/retrieval"
+run space_mutations/mutations.py "$data" --out "$here/results/mutations.json"
+run space_mutations/variations.py "$data" --out "$here/results/variations.json"
+run space_mutations/guard.py "$data" --out "$here/results/guard.json"
 run lifecycle/survival.py --out "$here/results/survival.json"
 "$lifecycle_peers" "$here/lifecycle/peers/survival.py" --share 0.1 --out "$here/results/survival-peers.json"

@@ -41,7 +41,8 @@ DOCUMENTS = 40
 def written(data: Path, corpus: str, out: Path) -> tuple[Path, str]:
     """A folder of some documents, the first three longer than any model takes, and a query."""
     folder = out / corpus
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     lines = (data / "retrieval" / corpus / "corpus.jsonl").read_text().splitlines()
     texts = [json.loads(line)["text"] for line in lines[: DOCUMENTS + 30]]
     for number in range(DOCUMENTS):
