@@ -13,12 +13,17 @@ from cli.options import (
     Alpha,
     BaseUrl,
     Depth,
+    Fold,
     FusionName,
     IndexPath,
     Json,
     K,
+    Literal,
+    MaxPerDocument,
+    Mmr,
     Mode,
     OtherModel,
+    Passages,
     choose_fusion,
     named_model,
 )
@@ -57,33 +62,11 @@ def search(
         bool, typer.Option("--untrusted", help="The index is somebody else's: hand none of its graphs to native code.")
     ] = False,
     full: Annotated[bool, typer.Option("--full", help="Show whole chunks.")] = False,
-    literal: Annotated[
-        bool, typer.Option("--literal", help="Take the query as text: quotation marks, -word and path: mean nothing.")
-    ] = False,
-    max_per_document: Annotated[
-        int | None, typer.Option("--max-per-document", metavar="N", help="At most N chunks of a document.", min=1)
-    ] = None,
-    fold: Annotated[
-        bool | None,
-        typer.Option(
-            "--fold/--no-fold",
-            help="Fold near-duplicates into the best of them, and say how many.",
-            show_default="--fold for a query that is answered in words; not with --json, --run, --queries",
-        ),
-    ] = None,
-    mmr: Annotated[
-        float | None,
-        typer.Option(
-            "--mmr",
-            metavar="WEIGHT",
-            help="Diversity: weight of relevance against likeness to the hits before.",
-            min=0,
-            max=1,
-        ),
-    ] = None,
-    passages: Annotated[
-        bool, typer.Option("--passages", help="Join hits that are neighbours in their document.")
-    ] = False,
+    literal: Literal = False,
+    max_per_document: MaxPerDocument = None,
+    fold: Fold = None,
+    mmr: Mmr = None,
+    passages: Passages = False,
     json: Json = False,
 ) -> None:
     """Search an index by meaning and by words. Chinese and English, one query or a file of them.
