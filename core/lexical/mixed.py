@@ -133,15 +133,17 @@ def _begins(text: str, at: int) -> bool:
 
 
 def _ends(text: str, at: int) -> bool:
-    """Whether no word goes on at this place of a folded text; a genitive's 's belongs to none."""
-    sign = _sign()
-    if not (sign.match(text, at - 1) or text[at - 1] == "'"):
+    """Whether no word goes on at this place of a folded text; a genitive's 's belongs to none, where it is the only one."""
+    if not (_sign().match(text, at - 1) or text[at - 1] == "'"):
         return True
-    if text.startswith("'s", at) and text[at - 1] != "'" and _ends(text, at + 2):
-        return True
+    genitive = text.startswith("'s", at) and text[at - 1] != "'" and not text.endswith("'s", 0, at)
+    return _over(text, at) or (genitive and _over(text, at + 2))
+
+
+def _over(text: str, at: int) -> bool:
     while text.startswith("'", at):
         at += 1
-    return not sign.match(text, at)
+    return not _sign().match(text, at)
 
 
 @cache

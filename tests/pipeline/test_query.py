@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from handmade import built, for_small_segments, put, without_merges
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.errors import UsageError
@@ -131,6 +131,7 @@ _PIECES = st.sampled_from(
 
 
 @given(st.lists(_PIECES, max_size=12), st.integers(0, 30), st.integers(1, 12))
+@example(["'s", "'s", "'s"], 0, 2)
 @settings(max_examples=500)
 def test_postings_never_hide_a_phrase(pieces: list[str], start: int, length: int) -> None:
     """Every text that holds a phrase has all the tokens by which it is looked up."""
