@@ -150,12 +150,18 @@ class SegmentReader:
 
     def searched_texts(self, rows: Iterable[int]) -> Iterator[tuple[int, str]]:
         """Each of these chunk rows with what its words were counted of: context and text."""
-        _, start, end, context = self._chunk_columns
+        context = self._chunk_columns[3]
+        for row, text in self.texts(rows):
+            yield row, f"{context[row]}\n{text}"
+
+    def texts(self, rows: Iterable[int]) -> Iterator[tuple[int, str]]:
+        """Each of these chunk rows with its text; rising rows read every document once."""
+        _, start, end, _ = self._chunk_columns
         known, text = -1, ""
         for row in rows:
             if (document := int(self.chunk_documents[row])) != known:
                 known, text = document, self._document_columns["text"][document]
-            yield row, f"{context[row]}\n{text[int(start[row]) : int(end[row])]}"
+            yield row, text[int(start[row]) : int(end[row])]
 
     def chunk(self, row: int, document: Document) -> Chunk:
         ordinal, start, end, context = self._chunk_columns

@@ -32,8 +32,16 @@ def unit_vectors(index: Index, keys: Sequence[Key]) -> NDArray[np.float32]:
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30), dtype=np.float32)
 
 
+def texts_of(index: Index, keys: Sequence[Key]) -> dict[Key, str]:
+    """The chunks' texts; every document is read once."""
+    rows: dict[int, list[int]] = {}
+    for segment, row in sorted(keys):
+        rows.setdefault(segment, []).append(row)
+    return {(n, row): text for n, mine in rows.items() for row, text in index.segments[n].texts(mine)}
+
+
 def fold(
-    order: Sequence[Key], text: Callable[[Key], str], units: NDArray[np.float32] | None, most: int
+    order: Sequence[Key], texts: Mapping[Key, str], units: NDArray[np.float32] | None, most: int
 ) -> dict[Key, list[Key]]:
     """The first `most` of `order` that are not like one before them, each with those of all the others that are like it.
 
@@ -44,13 +52,13 @@ def fold(
     by_text: dict[str, Key] = {}
     places: list[int] = []  # in `order`, of the kept
     for number, key in enumerate(order):
-        words = folded(text(key))
+        words = folded(texts[key])
         like = by_text.get(words)
         if like is None and units is not None and places:
             close = np.flatnonzero(units[places] @ units[number] >= ALIKE)
             numbers = _NUMBER.findall(words)
             candidates = (order[places[int(n)]] for n in close)
-            like = next((one for one in candidates if _NUMBER.findall(folded(text(one))) == numbers), None)
+            like = next((one for one in candidates if _NUMBER.findall(folded(texts[one])) == numbers), None)
         if like is not None:
             kept[like].append(key)
         elif len(kept) < most:

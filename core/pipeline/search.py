@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from core.errors import UsageError
 from core.fusion import DEFAULT_ALPHA, FUSIONS, Fused, Lists
 from core.index.reader import Index
-from core.pipeline.arrange import capped, fold, mmr, passages, pool, unit_vectors
+from core.pipeline.arrange import capped, fold, mmr, passages, pool, texts_of, unit_vectors
 from core.pipeline.hits import make_hit
 from core.pipeline.scope import Scope, scope_of
 from core.pipeline.words import WordSide
@@ -232,7 +232,7 @@ class Search:
         if settings.fold:
             units = None if settings.mode == "lexical" else unit_vectors(self.index, order)
             room = most if settings.max_per_document is None else len(order)
-            alike = fold(order, self._text, units, room)
+            alike = fold(order, texts_of(self.index, order), units, room)
             order = list(alike)
         if settings.max_per_document is not None:
             order = capped(order, lambda key: names[key][0], settings.max_per_document)
@@ -243,10 +243,6 @@ class Search:
         relevance = [scores[key] for key in order]
         for place, worth in mmr(relevance, unit_vectors(self.index, order), settings.mmr, settings.k):
             yield order[place], alike.get(order[place], ()), worth
-
-    def _text(self, key: Key) -> str:
-        segment, row = self.index.segments[key[0]], key[1]
-        return segment.chunk(row, segment.document(int(segment.chunk_documents[row]))).text
 
 
 def _check(query: Query, parsed: Parsed) -> None:

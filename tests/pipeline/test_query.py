@@ -278,6 +278,8 @@ CASES: dict[str, Callable[[Row], bool]] = {
     "bank language:Chinese -path:sub": lambda row: row.name[0] == "notes/银行.txt",
     "bank date:2026": lambda row: date(row).startswith("2026"),
     "bank date:2026-01": lambda row: date(row).startswith("2026-01"),
+    "bank date:2024-01 date:2026": lambda row: date(row).startswith("2026"),
+    "bank date:>=2024-01": lambda row: date(row) >= "2025",
     "bank date:>=2025": lambda row: date(row) >= "2025",
     "bank date:<2025-06": lambda row: date(row) == "2024",
     "bank date:2024..2025-06": lambda row: date(row) in ("2024", "2025-06"),
@@ -500,9 +502,9 @@ def test_close_vectors_fold_unless_numbers_differ() -> None:
     texts = {(0, 0): "Lamp 1 went out.", (0, 1): "Lamp 1 went out!", (0, 2): "Lamp 2 went out.", (0, 3): "other"}
     units = np.array([[1, 0], [ALIKE, (1 - ALIKE**2) ** 0.5 - 1e-3], [1, 0], [0, 1]], dtype=np.float32)
     keys: Sequence[tuple[int, int]] = list(texts)
-    assert fold(keys, texts.__getitem__, units, 9) == {(0, 0): [(0, 1)], (0, 2): [], (0, 3): []}
-    assert fold(keys, texts.__getitem__, None, 9) == {key: [] for key in keys}
-    assert fold(keys, texts.__getitem__, units, 1) == {(0, 0): [(0, 1)]}
+    assert fold(keys, texts, units, 9) == {(0, 0): [(0, 1)], (0, 2): [], (0, 3): []}
+    assert fold(keys, texts, None, 9) == {key: [] for key in keys}
+    assert fold(keys, texts, units, 1) == {(0, 0): [(0, 1)]}
 
 
 def test_passages_join_neighbours(index: Index) -> None:
