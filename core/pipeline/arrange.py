@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,20 +51,23 @@ def fold(
     """
     kept: dict[Key, list[Key]] = {}
     by_text: dict[str, Key] = {}
-    places: list[int] = []  # in `order`, of the kept
+    numbers: list[list[str]] = []  # of the kept, as their vectors are
+    vectors = np.zeros((0, 0)) if units is None else np.empty_like(units[:most])
     for number, key in enumerate(order):
         words = folded(texts[key])
+        mine = _NUMBER.findall(words)
         like = by_text.get(words)
-        if like is None and units is not None and places:
-            close = np.flatnonzero(units[places] @ units[number] >= ALIKE)
-            numbers = _NUMBER.findall(words)
-            candidates = (order[places[int(n)]] for n in close)
-            like = next((one for one in candidates if _NUMBER.findall(folded(texts[one])) == numbers), None)
+        if like is None and units is not None:
+            close = np.flatnonzero(vectors[: len(kept)] @ units[number] >= ALIKE)
+            at = next((int(n) for n in close if numbers[int(n)] == mine), None)
+            like = None if at is None else next(islice(kept, at, None))
         if like is not None:
             kept[like].append(key)
         elif len(kept) < most:
+            if units is not None:
+                vectors[len(kept)] = units[number]
             kept[key], by_text[words] = [], key
-            places.append(number)
+            numbers.append(mine)
     return kept
 
 
