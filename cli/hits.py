@@ -9,6 +9,7 @@ from cli.render import one_line, say, terminal_width, visible
 from core.types import Hit
 
 _SNIPPET = 280
+_NAMED = 3  # documents of near-duplicates
 
 
 def hit_json(rank: int, hit: Hit) -> dict[str, Any]:
@@ -28,6 +29,8 @@ def hit_json(rank: int, hit: Hit) -> dict[str, Any]:
             name: {"score": stage.score, "rank": stage.rank, "weight": stage.weight}
             for name, stage in hit.trail.items()
         },
+        "alike": [{"document": document, "ordinal": ordinal} for document, ordinal in hit.alike],
+        "ordinals": list(hit.ordinals or [chunk.ordinal]),
     }
 
 
@@ -44,7 +47,16 @@ def show_hits(hits: Sequence[Hit], query: str, *, explain: bool = False, full: b
         lines = hit.chunk.text.split("\n") if full else _wrap(snippet(hit.chunk.text, query))
         for line in lines:
             say(f"    │ {visible(line)}")
+        if hit.alike:
+            say(f"    {_alike(hit)}")
         say()
+
+
+def _alike(hit: Hit) -> str:
+    """`+ 3 alike: a.md, b.md`: the documents of what was folded into the hit."""
+    names = list(dict.fromkeys(document for document, _ in hit.alike))
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"+ {len(hit.alike)} alike: {visible(', '.join(names[:_NAMED]))}{more}"
 
 
 def snippet(text: str, query: str) -> str:

@@ -111,6 +111,32 @@ Alpha = Annotated[
     typer.Option("--alpha", help="Weight of the vectors, 0 to 1; given, the fusion is `weighted`.", show_default="0.7"),
 ]
 
+Literal = Annotated[
+    bool, typer.Option("--literal", help="Take the query as text: quotation marks, -word and path: mean nothing.")
+]
+MaxPerDocument = Annotated[
+    int | None, typer.Option("--max-per-document", metavar="N", help="At most N chunks of a document.", min=1)
+]
+Fold = Annotated[
+    bool | None,
+    typer.Option(
+        "--fold/--no-fold",
+        help="Fold near-duplicates into the best of them, and say how many.",
+        show_default="fold where people read, not with --json, --run or --queries",
+    ),
+]
+Mmr = Annotated[
+    float | None,
+    typer.Option(
+        "--mmr",
+        metavar="WEIGHT",
+        help="Diversity: the weight of relevance against likeness to the hits before.",
+        min=0,
+        max=1,
+    ),
+]
+Passages = Annotated[bool, typer.Option("--passages", help="Join hits that are neighbours in their document.")]
+
 
 def add_no_wait(command: Any) -> None:
     """Give a command that has `--wait` its default by name, `--no-wait`: of the two, the later one counts."""

@@ -88,7 +88,11 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One answer. `score` is that of the last stage; `trail` keeps every stage's own, in order."""
+    """One answer. `score` is that of the last stage; `trail` keeps every stage's own, in order.
+
+    `alike`: chunks (document id, ordinal) so much like this one that they were folded into it. `ordinals`: of the chunks
+    that were joined to this passage, () for a chunk as it is.
+    """
 
     chunk: Chunk
     score: float
@@ -96,6 +100,8 @@ class Hit:
     place: str = ""
     meta: Mapping[str, Any] = field(default_factory=dict)
     trail: Mapping[str, Stage] = field(default_factory=dict)
+    alike: tuple[tuple[str, int], ...] = ()
+    ordinals: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -117,9 +117,10 @@ class SegmentReader:
 
     def document(self, row: int) -> Document:
         values = {name: column[row] for name, column in self._document_columns.items()}
-        return Document(**{**values, "meta": self._meta(row)})
+        return Document(**{**values, "meta": self.meta(row)})
 
-    def _meta(self, row: int) -> dict[str, Any]:
+    def meta(self, row: int) -> dict[str, Any]:
+        """What the reader of a document row's file knew of it."""
         try:
             meta = json.loads(self._document_columns["meta"][row])
             pages = meta.get("pages", [])
@@ -146,6 +147,21 @@ class SegmentReader:
     def name_of(self, row: int) -> tuple[str, int]:
         """Document id and ordinal of a chunk row: what tells chunks apart in every generation."""
         return self.document_ids()[int(self.chunk_documents[row])], int(self._chunk_columns[0][row])
+
+    def searched_texts(self, rows: Iterable[int]) -> Iterator[tuple[int, str]]:
+        """Each of these chunk rows with what its words were counted of: context and text."""
+        context = self._chunk_columns[3]
+        for row, text in self.texts(rows):
+            yield row, f"{context[row]}\n{text}"
+
+    def texts(self, rows: Iterable[int]) -> Iterator[tuple[int, str]]:
+        """Each of these chunk rows with its text; rising rows read every document once."""
+        _, start, end, _ = self._chunk_columns
+        known, text = -1, ""
+        for row in rows:
+            if (document := int(self.chunk_documents[row])) != known:
+                known, text = document, self._document_columns["text"][document]
+            yield row, text[int(start[row]) : int(end[row])]
 
     def chunk(self, row: int, document: Document) -> Chunk:
         ordinal, start, end, context = self._chunk_columns

@@ -29,6 +29,15 @@ class Analyzer(Protocol):
         Takes time linear in the text and raises nothing; a text without words gives [].
         """
 
+    def fold(self, text: str) -> str:
+        """`text` in the form in which phrases are compared: what the tokens do not tell apart but for their stems."""
+
+    def required(self, phrase: str) -> list[str]:
+        """Tokens that every text has which `holds` the phrase; [] where no token is certain."""
+
+    def holds(self, text: str, phrase: str) -> bool:
+        """Whether a text holds a phrase, both folded: whole words of it, and any characters where words are not marked."""
+
 
 def identify(settings: Json) -> str:
     """ "a-" and 16 hex digits that stand for the settings."""

@@ -35,8 +35,13 @@ class Bm25:
         total = sum(int(part.sum(dtype=np.int64)) for part in lengths)
         self._mean = total / self._rows if total else 1.0
 
-    def search(self, tokens: Sequence[str], depth: int) -> list[Match]:
-        """The best `depth` rows by score, ties by segment and row. A repeated token counts as often as it occurs."""
+    def search(
+        self, tokens: Sequence[str], depth: int, allowed: Sequence[NDArray[np.bool_]] | None = None
+    ) -> list[Match]:
+        """The best `depth` rows by score, ties by segment and row. A repeated token counts as often as it occurs.
+
+        `allowed[s]` says which rows of segment s may be found (bool, one a row); scores are those of the whole index.
+        """
         scores = [np.zeros(len(postings)) for postings, _ in self._segments]  # float64
         for token, times in Counter(tokens).items():
             found = self._find(token)
@@ -44,6 +49,8 @@ class Bm25:
             for score, (postings, _), (rows, counts) in zip(scores, self._segments, found, strict=True):
                 norm = self._k1 * (1 - self._b + self._b * postings.lengths[rows] / self._mean)
                 score[rows] += weight * counts / (counts + norm)
+        for score, mask in zip(scores, allowed or (), strict=allowed is not None):
+            score[~mask] = 0.0
         return _best(scores, depth)
 
     def evidence(self, tokens: Sequence[str]) -> float:

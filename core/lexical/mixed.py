@@ -17,6 +17,7 @@ from unicodedata import normalize
 import Stemmer
 
 from core.lexical import identify
+from core.text import folded, nfkc
 from core.types import Json
 
 # The default English stop words of Lucene (EnglishAnalyzer.ENGLISH_STOP_WORDS_SET).
@@ -65,7 +66,6 @@ _SEAMS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})|(?<=\d)(?=
 
 _LONGEST = 255  # characters of a token, as in Lucene; what follows is cut off
 _MOST_PARTS = 6  # a word with more seams is a checksum or a key, whose parts mean nothing
-_PIECE = 1024  # NFKC takes quadratic time over a run of combining marks, so it sees this many characters at once
 _REMEMBERED = 1 << 16  # runs; some 20 MB
 
 
@@ -96,8 +96,60 @@ class MixedAnalyzer:
     def tokens(self, text: str) -> list[str]:
         """See Analyzer. A run of n dense characters gives them and its n - 1 pairs."""
         return list(
-            chain.from_iterable(map(self._runs.__getitem__, _patterns(text.isascii()).runs.findall(_nfkc(text))))
+            chain.from_iterable(map(self._runs.__getitem__, _patterns(text.isascii()).runs.findall(nfkc(text))))
         )
+
+    def fold(self, text: str) -> str:
+        return folded(text).replace("\u2019", "'")
+
+    def required(self, phrase: str) -> list[str]:
+        """The pairs of dense runs and the whole words: compounds and parts of words depend on what stands around them."""
+        found: list[str] = []
+        for run in _patterns(phrase.isascii()).runs.findall(nfkc(phrase)):
+            patterns = _patterns(run.isascii())
+            if not patterns.words.match(run):
+                found += [run] if len(run) == 1 else map(add, run, run[1:])
+                continue
+            found += [token for word in patterns.words.findall(run) if (token := self._runs.token(word))]
+        return list(dict.fromkeys(found))
+
+    def holds(self, text: str, phrase: str) -> bool:
+        at = text.find(phrase) if phrase else -1
+        while at >= 0:
+            if _begins(text, at) and _ends(text, at + len(phrase)):
+                return True
+            at = text.find(phrase, at + 1)
+        return False
+
+
+def _begins(text: str, at: int) -> bool:
+    """Whether no word goes on at this place of a folded text that began before it."""
+    sign = _sign()
+    if not (sign.match(text, at) or text[at] == "'"):
+        return True
+    while at and text[at - 1] == "'":  # they join words: the place may be within "don't"
+        at -= 1
+    return not (at and sign.match(text, at - 1))
+
+
+def _ends(text: str, at: int) -> bool:
+    """Whether no word goes on at this place of a folded text; a genitive's 's belongs to none, where it is the only one."""
+    if not (_sign().match(text, at - 1) or text[at - 1] == "'"):
+        return True
+    genitive = text.startswith("'s", at) and text[at - 1] != "'" and not text.endswith("'s", 0, at)
+    return _over(text, at) or (genitive and _over(text, at + 2))
+
+
+def _over(text: str, at: int) -> bool:
+    while text.startswith("'", at):
+        at += 1
+    return not _sign().match(text, at)
+
+
+@cache
+def _sign() -> re.Pattern[str]:
+    """What words consist of where they are marked: letters, digits, and signs that continue them."""
+    return re.compile(f"[^\\W_{_DENSE}]|[{_MARKS}]")
 
 
 class _Runs(dict[str, list[str]]):
@@ -123,24 +175,18 @@ class _Runs(dict[str, list[str]]):
         names = patterns.names.findall(run)
         for name in names:
             words = patterns.words.findall(name)
-            tokens += [token for word in words for token in map(self._token, _parts(word)) if token]
+            tokens += [token for word in words for token in map(self.token, _parts(word)) if token]
             if words != [name]:
                 tokens.append(_fold(name))
         return tokens if names == [run] else [*tokens, _fold(run)]
 
-    def _token(self, word: str) -> str:
+    def token(self, word: str) -> str:
         """The token of a word or a part of one; "" for a stop word."""
         word = _fold(word)
         if word in STOP_WORDS:
             return ""
         # Porter's rules are made for words: they would strip "s" to nothing, and alter numbers and codes.
         return self._stem(word) if len(word) > 2 and not _DIGIT.search(word) else word
-
-
-def _nfkc(text: str) -> str:
-    if text.isascii():
-        return text
-    return "".join(normalize("NFKC", text[at : at + _PIECE]) for at in range(0, len(text), _PIECE))
 
 
 def _fold(text: str) -> str:

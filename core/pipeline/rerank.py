@@ -65,7 +65,7 @@ def read_hits(text: str, index: Index) -> tuple[str, list[Hit]]:
     fix = 'samespace search INDEX "QUERY" --json | samespace rerank INDEX --hits -'
     try:
         value = json.loads(text)
-        query = str(value.get("query", ""))
+        query = str(value.get("understood", value).get("text", value.get("query", "")))  # without operators
         wanted = [(str(hit["document"]), int(hit["ordinal"]), float(hit["score"])) for hit in value["hits"]]
         if not all(math.isfinite(score) for _, _, score in wanted):
             raise ValueError("a score is no number")

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from core.errors import UsageError
 from core.fusion import DEFAULT_ALPHA, FUSIONS, Fused, Lists
 from core.index.reader import Index
-from core.lexical import ANALYZERS, Analyzer
-from core.lexical.bm25 import Bm25
-from core.lexical.postings import Postings
-from core.pipeline.analyzers import check_analyzer
+from core.pipeline.arrange import capped, fold, mmr, passages, pool, texts_of, unit_vectors
 from core.pipeline.hits import make_hit
-from core.types import Hit, Query, Stage
+from core.pipeline.scope import Scope, scope_of
+from core.pipeline.words import WordSide
+from core.query import Parsed
+from core.types import Document, Hit, Query, Stage
 
 if TYPE_CHECKING:  # lexical search needs none of these, and should not wait for them
     from core.encoders import Encoder, Model
@@ -25,12 +26,18 @@ Mode = Literal["hybrid", "dense", "lexical"]
 MODES: tuple[Mode, ...] = ("hybrid", "dense", "lexical")
 Unit = Literal["chunk", "document"]
 Key = tuple[int, int]  # segment, row
+_WITHOUT_WORDS = {
+    "lexical": 'the query holds no word to look up, only signs or words like "the"; in quotation marks they are looked for, too',
+    "hybrid": "the query holds no word to look up: it is searched by meaning alone",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class SearchSettings:
     """`k` hits are returned of `depth` candidates a side; `unit` says what is ranked: chunks, or documents by their best.
 
+    `fold` folds near-duplicates into the best of them, `max_per_document` keeps a document's best chunks only, `mmr` (0 to 1)
+    weighs relevance against likeness to the hits before, and `passages` joins hits that are neighbours; in this order.
     `untrusted`: the index comes from somebody else, so that no file of it reaches native code that would have to trust it.
     """
 
@@ -41,6 +48,10 @@ class SearchSettings:
     alpha: float = DEFAULT_ALPHA
     unit: Unit = "chunk"
     untrusted: bool = False
+    fold: bool = False
+    max_per_document: int | None = None
+    mmr: float | None = None
+    passages: bool = False
 
     def check(self) -> None:
         """Raises UsageError for values that do not fit."""
@@ -54,16 +65,30 @@ class SearchSettings:
             raise UsageError(f"-k {self.k} does not fit", fix="choose between 1 and 10000")
         if not 0 <= self.alpha <= 1:
             raise UsageError(f"--alpha {self.alpha} does not fit", fix="choose between 0 (words) and 1 (vectors)")
+        if self.mmr is not None and not 0 <= self.mmr <= 1:
+            raise UsageError(f"--mmr {self.mmr} does not fit", fix="choose between 0 (diversity) and 1 (relevance)")
+        if self.max_per_document is not None and self.max_per_document < 1:
+            raise UsageError(f"--max-per-document {self.max_per_document} does not fit", fix="choose 1 or more")
+        if self.unit == "document" and (self.passages or self.max_per_document is not None):
+            what = "--passages" if self.passages else "--max-per-document"
+            raise UsageError(
+                f"{what} is about chunks, and documents are ranked here", fix="leave it out, or use --unit chunk"
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """The hits of one query, best first, and what is worth saying about how they came about."""
+    """The hits of one query, best first, and what is worth saying about how they came about.
+
+    `parsed` is how the query was read; `scope` what its operators left, None where it has none.
+    """
 
     query: Query
     hits: tuple[Hit, ...]
     plan: str
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
+    parsed: Parsed
+    scope: Scope | None = None
 
 
 class Search:
@@ -85,17 +110,17 @@ class Search:
         settings.check()
         self.index, self.settings = index, settings
         self.encoder: Encoder | None = None
+        self._opened: WordSide | None = None
         if settings.mode != "lexical":
             self._open_vectors(model, base_url, queries)
         if settings.mode != "dense":
-            self._analyzer: Analyzer = ANALYZERS.load(index.generation.settings["analyzer"]["name"])()
-            check_analyzer(self._analyzer, index)
-            postings = [Postings(segment.lexical) for segment in index.segments]
-            for segment, words in zip(index.segments, postings, strict=True):
-                if len(words) != segment.segment.chunks:
-                    name = segment.segment.files(index.view)["lexical"]
-                    raise index.damaged(name, "its postings are of another number of chunks")
-            self._bm25 = Bm25(postings, [segment.live for segment in index.segments])
+            self._words()
+
+    def _words(self) -> WordSide:
+        """Opened when it is first needed: a dense search needs it for phrases and exclusions only."""
+        if self._opened is None:
+            self._opened = WordSide(self.index)
+        return self._opened
 
     @property
     def _depth(self) -> int:
@@ -121,37 +146,52 @@ class Search:
         untrusted = self.settings.untrusted
         self._vectors = VectorSide(self.index, record, encoder, verdict, self._depth, queries, untrusted)
 
-    def search(self, query: Query) -> SearchResult:
-        """The best hits for `query`. Raises UsageError for an empty one; of a model behind a server what opening raises."""
-        if not query.text.strip():
-            raise UsageError("the query is empty", fix='type what you look for: samespace search INDEX "…"')
-        settings, depth = self.settings, self._depth
+    def search(self, query: Query, parsed: Parsed | None = None) -> SearchResult:
+        """The best hits for `query`; `parsed`: how it is to be read, without it literally.
+
+        Raises UsageError for an empty one and for operators that do not fit; of a model behind a server what opening raises.
+        """
+        parsed = parsed or Parsed(query.text)
+        _check(query, parsed)
+        scope = scope_of(self.index, parsed, self._words)
+        allowed = scope.allowed if scope else None
+        text, settings, depth = parsed.text, self.settings, self._depth
         stages: dict[str, dict[Key, float]] = {}
-        notes: list[str] = []
+        notes = [*parsed.notes, *(scope.notes if scope else ())]
         plan: str = settings.mode
         fused: Fused | None = None
         if settings.mode != "lexical":
-            stages["dense"] = self._vectors.search(query.text, depth)
-            notes += self._vectors.notes(query.text)
+            stages["dense"] = self._vectors.search(text, depth, allowed)
+            notes += self._vectors.notes(text)
         if settings.mode != "dense":
-            tokens = self._analyzer.tokens(query.text)
-            stages["lexical"] = {(m.segment, m.row): m.score for m in self._bm25.search(tokens, depth)}
+            tokens = self._words().analyzer.tokens(text)
+            stages["lexical"] = self._words().search(tokens, depth, allowed)
+            if not tokens:
+                notes.append(_WITHOUT_WORDS[settings.mode])
+        if settings.mode == "lexical" and scope and parsed.phrases and not tokens:
+            stages["lexical"] = dict.fromkeys(islice(scope.keys(), depth), 0.0)  # "to be or not to be"
         if settings.mode == "hybrid":
-            lists = Lists(
-                self._vectors.complete(stages["dense"], stages["lexical"]),
-                stages["lexical"],
-                dense_evidence=self._vectors.evidence(query.text),
-                lexical_evidence=self._bm25.evidence(tokens),
-                alpha=settings.alpha,
-            )
-            fused = FUSIONS.load(settings.fusion)(lists)
+            fused = self._fuse(text, tokens, stages)
             stages["fused"] = dict(fused.scores)
             plan = f"hybrid, {settings.fusion}: dense {fused.dense_weight:.2f}, lexical {fused.lexical_weight:.2f}"
         if settings.mode != "lexical":
             plan += f"; vectors by {self._vectors.plan}"
-        return SearchResult(query, tuple(self._hits(stages, fused)), plan, tuple(notes))
+        if scope:
+            plan += f"; {scope.left:,} of {scope.chunks:,} chunks fit"
+        return SearchResult(query, tuple(self._hits(stages, fused)), plan, tuple(notes), parsed, scope)
 
-    def _hits(self, stages: dict[str, dict[Key, float]], fused: Fused | None) -> Iterator[Hit]:
+    def _fuse(self, text: str, tokens: Sequence[str], stages: Mapping[str, dict[Key, float]]) -> Fused:
+        lists = Lists(
+            self._vectors.complete(stages["dense"], stages["lexical"]),
+            stages["lexical"],
+            dense_evidence=self._vectors.evidence(text),
+            lexical_evidence=self._words().evidence(tokens),
+            alpha=self.settings.alpha,
+        )
+        fused: Fused = FUSIONS.load(self.settings.fusion)(lists)
+        return fused
+
+    def _hits(self, stages: dict[str, dict[Key, float]], fused: Fused | None) -> list[Hit]:
         """The candidates of the last stage as hits, by score; ties by document id and ordinal. At most `k`."""
         final = list(stages.values())[-1]
         weights = {"dense": fused.dense_weight, "lexical": fused.lexical_weight} if fused else {}
@@ -160,17 +200,59 @@ class Search:
         names = {key: segments[key[0]].name_of(key[1]) for key in final}
         order = sorted(final, key=lambda key: (-round(final[key], 6), names[key]))
         if self.settings.unit == "document":
-            best: dict[str, Key] = {}
-            for key in order:
-                best.setdefault(names[key][0], key)
-            order = list(best.values())
-        for key in order[: self.settings.k]:
+            order = capped(order, lambda key: names[key][0], 1)
+        hits: list[Hit] = []
+        for key, alike, worth in self._arranged(order, final, names):
             trail = {
                 stage: Stage(scores[key], ranks[stage][key], weights.get(stage, 1.0))
                 for stage, scores in stages.items()
                 if key in scores
             }
-            yield replace(make_hit(segments[key[0]], key[1], final[key]), trail=trail)
+            if worth is not None:
+                trail["mmr"] = Stage(worth, len(hits) + 1)
+            hit = make_hit(segments[key[0]], key[1], final[key] if worth is None else worth)
+            hits.append(replace(hit, trail=trail, alike=tuple(names[one] for one in alike)))
+        if not self.settings.passages:
+            return hits
+        places = {(hit.chunk.document_id, hit.chunk.ordinal): hit for hit in hits}
+        keys = {names[key]: key for key in order if names[key] in places}
+
+        def document(hit: Hit) -> Document:
+            segment, row = keys[hit.chunk.document_id, hit.chunk.ordinal]
+            return segments[segment].document(int(segments[segment].chunk_documents[row]))
+
+        return passages(hits, document)
+
+    def _arranged(
+        self, order: list[Key], scores: Mapping[Key, float], names: Mapping[Key, tuple[str, int]]
+    ) -> Iterator[tuple[Key, Sequence[Key], float | None]]:
+        """The chosen `k` of `order`, each with those folded into it and what MMR says of it."""
+        settings, alike = self.settings, dict[Key, list[Key]]()
+        most = pool(settings.k) if settings.mmr is not None else settings.k
+        if settings.fold:
+            units = None if settings.mode == "lexical" else unit_vectors(self.index, order)
+            room = most if settings.max_per_document is None else len(order)
+            alike = fold(order, texts_of(self.index, order), units, room)
+            order = list(alike)
+        if settings.max_per_document is not None:
+            order = capped(order, lambda key: names[key][0], settings.max_per_document)
+        order = order[:most]
+        if settings.mmr is None:
+            yield from ((key, alike.get(key, ()), None) for key in order)
+            return
+        relevance = [scores[key] for key in order]
+        for place, worth in mmr(relevance, unit_vectors(self.index, order), settings.mmr, settings.k):
+            yield order[place], alike.get(order[place], ()), worth
+
+
+def _check(query: Query, parsed: Parsed) -> None:
+    if not query.text.strip():
+        raise UsageError("the query is empty", fix='type what you look for: samespace search INDEX "…"')
+    if not parsed.text.strip():
+        raise UsageError(
+            "the query only says what to leave out or where to look, not what to look for",
+            fix='add a word: samespace search INDEX "otters type:md -river"; --literal takes it all as text',
+        )
 
 
 def _ranks(scores: dict[Key, float]) -> dict[Key, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from core.vectors.codes import read_codes
 from core.vectors.plan import choose
 
 Key = tuple[int, int]
+_FEW = 8  # of so many rows one allowed: then it is quicker to score those that are
 
 
 class VectorSide:
@@ -72,8 +73,20 @@ class VectorSide:
         self._embedded = (query, vector)
         return vector
 
-    def search(self, query: str, depth: int) -> dict[Key, float]:
-        return {(m.segment, m.row): m.score for m in self._searcher.search(self._vector(query), depth)}
+    def search(self, query: str, depth: int, allowed: Sequence[NDArray[np.bool_]] | None = None) -> dict[Key, float]:
+        """The neighbours of `query`; of the `allowed` rows only (bool, one a row of each segment) where they are given."""
+        searcher = self._searcher if allowed is None else self._within(allowed)
+        return {(m.segment, m.row): m.score for m in searcher.search(self._vector(query), depth)}
+
+    def _within(self, allowed: Sequence[NDArray[np.bool_]]) -> Searcher:
+        """Codes serve where they can still choose among many; otherwise every allowed row is scored. A graph's links lead
+        through rows that are not allowed."""
+        segments = [replace(segment, live=mask) for segment, mask in zip(self._segments, allowed, strict=True)]
+        many = sum(int(mask.sum()) for mask in allowed) * _FEW >= sum(map(len, allowed))
+        searcher: Searcher = SEARCHERS.load("binary" if many and self.plan.method == "binary" else "exact")(
+            segments, self._record.metric
+        )
+        return searcher
 
     def complete(self, found: Mapping[Key, float], others: Iterable[Key]) -> dict[Key, float]:
         """`found` with the exact scores of `others`: candidates that only the words brought."""

@@ -11,6 +11,7 @@ from core.types import Match
 from core.vectors import VectorSegment, best, score
 
 _BLOCK = 1 << 16  # rows scored at once: what is held beyond the mapped vectors stays small
+_FEW = 8  # a gathered row costs about as much as so many that are scanned
 
 
 class ExactSearcher:
@@ -29,16 +30,26 @@ def search_segment(
 ) -> list[Match]:
     matches: list[Match] = []
     for start in range(0, len(segment.vectors), _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        scores = score(segment.vectors[rows], segment.norms[rows], query, metric)
-        if segment.live is not None:
-            scores = np.where(segment.live[rows], scores, -np.inf)
+        rows, scores = _scores(segment, start, query, metric)
         if len(scores) > depth:
             # All rows that tie with the last one stay in, so that which of them is kept never depends on the partition.
             threshold = np.partition(scores, len(scores) - depth)[len(scores) - depth]
             kept = np.flatnonzero(scores >= threshold)
         else:
             kept = np.arange(len(scores))
-        matches += [Match(number, start + int(row), float(scores[row])) for row in kept if np.isfinite(scores[row])]
+        matches += [Match(number, int(rows[n]), float(scores[n])) for n in kept if np.isfinite(scores[n])]
         matches = best(matches, depth)
     return matches
+
+
+def _scores(
+    segment: VectorSegment, start: int, query: NDArray[np.float32], metric: str
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The live rows of the block from `start`, and their scores; few of them are gathered, else the block is scored whole."""
+    vectors, norms = segment.vectors[start : start + _BLOCK], segment.norms[start : start + _BLOCK]
+    if segment.live is None:
+        return start + np.arange(len(vectors)), score(vectors, norms, query, metric)
+    live = np.flatnonzero(segment.live[start : start + _BLOCK])
+    if len(live) * _FEW < len(vectors):
+        return start + live, score(vectors[live], norms[live], query, metric)
+    return start + live, score(vectors, norms, query, metric)[live]
