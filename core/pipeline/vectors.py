@@ -59,7 +59,7 @@ class VectorSide:
             searcher = SEARCHERS.load(self.plan.method)(without, metric)
         return searcher
 
-    def _vector(self, query: str) -> NDArray[np.float32]:
+    def embed(self, query: str) -> NDArray[np.float32]:
         """The query's vector: embedded alone, so that nothing in its batch can move it; by a server together with canaries,
         in one request. Raises SpaceMismatchError when these do not agree."""
         if self._embedded[0] == query:
@@ -73,11 +73,11 @@ class VectorSide:
         return vector
 
     def search(self, query: str, depth: int) -> dict[Key, float]:
-        return {(m.segment, m.row): m.score for m in self._searcher.search(self._vector(query), depth)}
+        return {(m.segment, m.row): m.score for m in self._searcher.search(self.embed(query), depth)}
 
     def complete(self, found: Mapping[Key, float], others: Iterable[Key]) -> dict[Key, float]:
         """`found` with the exact scores of `others`: candidates that only the words brought."""
-        scores, query = dict(found), self._vector(self._embedded[0])
+        scores, query = dict(found), self.embed(self._embedded[0])
         missing = [key for key in others if key not in scores]
         for number, segment in enumerate(self._segments):
             rows = np.array([row for part, row in missing if part == number], dtype=np.int64)
