@@ -80,7 +80,7 @@ def baseline_gates(baseline: Baseline, path: Path, collection: Mapping[str, Any]
     A digest that one of the two lacks (a run file is measured without the queries' texts) is not compared.
     """
     if not set(baseline.collection) & set(collection):
-        raise UsageError("the baseline names no collection", path=path, fix=_FIX)
+        raise UsageError("the baseline is of another kind of collection", path=path, fix=_FIX)
     for part, found in collection.items():
         if baseline.collection.get(part, found) != found:
             raise UsageError(

@@ -154,3 +154,16 @@ class TestQrels:
         assert judged_queries(queries, QRELS, tmp_path) == queries[:2]
         with pytest.raises(UsageError, match="no query has a judgement"):
             judged_queries(queries[2:], QRELS, tmp_path)
+
+
+def test_ids_that_c_would_cut_or_refuse() -> None:
+    """trec_eval ends an id at a NUL, and lone surrogates cannot be handed to it at all."""
+    qrels = [Qrel("q\ud800", "a\0b", 1), Qrel("q\ud800", "a\0c", 0)]
+    found = evaluate({"q\ud800": {"a\0c": 2.0, "a\0b": 1.0}}, qrels, ["RR"])
+    assert found.per_query == {"RR": {"q\ud800": 0.5}}
+
+
+def test_a_judgement_may_stand_twice_but_not_be_two(tmp_path: Path) -> None:
+    assert read_qrels(written(tmp_path, "1\ta\t1\n1\ta\t1\n")) == [Qrel("1", "a", 1)]
+    with pytest.raises(UsageError, match="line 2 judges a document otherwise"):
+        read_qrels(written(tmp_path, "1\ta\t1\n1\ta\t2\n"))
