@@ -48,7 +48,7 @@ def eval(
     ] = "maxsim",
     candidates: Annotated[
         int, typer.Option(help="How many documents the reranker gets; the others stay behind them.", min=1, max=10_000)
-    ] = 50,
+    ] = 20,
     sts: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Measure the model by pairs instead: TEXT, TEXT, SCORE a line, by tabs."),

@@ -112,13 +112,14 @@ def _of_index(asked: Asked, collection: Collection) -> Measured:
 
 
 def _rank(opened: Index, asked: Asked, collection: Collection, bar: Any) -> dict[str, Ranking]:
-    from core.encoders import REMOTE
     from core.pipeline.evaluate import rank, rank_stages
-    from core.pipeline.rerank import open_reranker
 
     queries = collection.queries or ()
     if not asked.stages:
         return {asked.settings.mode: rank(opened, asked.settings, queries, asked.model, bar)}
+    from core.encoders import REMOTE
+    from core.pipeline.rerank import open_reranker
+
     name = asked.reranker
     if name == "maxsim" and opened.generation.model["provider"] in REMOTE:
         note("the model is behind a server, which gives no vectors of tokens for maxsim: reranked is left out")

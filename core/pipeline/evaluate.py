@@ -7,17 +7,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from core.errors import UsageError
 from core.evaluate.collection import read_ranking
 from core.index.reader import Index, reading
-from core.pipeline.rerank import rerank
 from core.pipeline.search import Search, SearchSettings, documents_of
 from core.progress import SILENT, Progress
-from core.rerankers import Reranker
 from core.runs import Run, as_written
 from core.types import Hit, Query
+
+if TYPE_CHECKING:
+    from core.rerankers import Reranker
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -68,7 +69,7 @@ def rank_stages(
     queries: Sequence[Query],
     model: str | None = None,
     reranker: Reranker | None = None,
-    candidates: int = 50,
+    candidates: int = 20,
     progress: Progress = SILENT,
 ) -> dict[str, Ranking]:
     """Stage -> ranking: lexical, dense, fused and, by a `reranker`, reranked. Raises what Search and rerank do.
@@ -96,6 +97,8 @@ def rank_stages(
 
 def _reranked(reranker: Reranker, query: Query, hits: Sequence[Hit], candidates: int) -> dict[str, float]:
     """The best `candidates` documents in the reranker's order; the others stay behind them, in the order they had."""
+    from core.pipeline.rerank import rerank
+
     ranked = documents_of(rerank(reranker, query.text, hits[:candidates]))
     lowest = min(ranked.values(), default=0.0)
     return ranked | {hit.chunk.document_id: lowest - n for n, hit in enumerate(hits[candidates:], start=1)}
