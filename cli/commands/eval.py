@@ -2,61 +2,46 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from cli.evaluate.gates import AtLeast, NotBelow, Tolerance, asked_gates
+from cli.evaluate.ranking import (
+    Asked,
+    Candidates,
+    Folder,
+    Metrics,
+    PerQuery,
+    Qrels,
+    Queries,
+    RerankerName,
+    RunFile,
+    Source,
+    Stages,
+    evaluate_ranking,
+)
+from cli.evaluate.similarity import Sts, evaluate_similarity
 from cli.options import Alpha, Depth, FusionName, Json, Mode, OtherModel, choose_fusion
 from core.errors import UsageError
 
 
 def eval(
-    index: Annotated[
-        Path | None, typer.Argument(metavar="INDEX", help="The index directory, or a TREC run.", show_default=False)
-    ] = None,
-    folder: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="FOLDER",
-            help="queries.jsonl and qrels/test.tsv (or qrels.tsv), as BEIR has them.",
-            show_default=False,
-        ),
-    ] = None,
+    index: Source = None,
+    folder: Folder = None,
     mode: Mode = "hybrid",
     fusion: FusionName = "auto",
     alpha: Alpha = None,
     depth: Depth = 200,
-    metrics: Annotated[
-        str, typer.Option(help="ir-measures' names, with commas or spaces between.")
-    ] = "nDCG@10 R@100 RR@10",
-    queries: Annotated[Path | None, typer.Option(metavar="FILE", help="Queries from another file.")] = None,
-    qrels: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Judgements from another file, BEIR's or TREC's.")
-    ] = None,
-    run: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Also write the ranking as a TREC run; with --stages one a stage."),
-    ] = None,
+    metrics: Metrics = "nDCG@10 R@100 RR@10",
+    queries: Queries = None,
+    qrels: Qrels = None,
+    run: RunFile = None,
     model: OtherModel = None,
-    stages: Annotated[
-        bool, typer.Option("--stages", help="Measure lexical, dense, fused and reranked side by side.")
-    ] = False,
-    reranker: Annotated[
-        str, typer.Option(help="The last of the --stages: maxsim, a cross-encoder by hub name or folder, or none.")
-    ] = "maxsim",
-    candidates: Annotated[
-        int, typer.Option(help="How many documents the reranker gets; the others stay behind them.", min=1, max=10_000)
-    ] = 20,
-    sts: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Measure the model by pairs instead: TEXT, TEXT, SCORE a line, by tabs."),
-    ] = None,
+    stages: Stages = False,
+    reranker: RerankerName = "maxsim",
+    candidates: Candidates = 20,
+    sts: Sts = None,
     at_least: AtLeast = None,
     not_below: NotBelow = None,
     tolerance: Tolerance = 0.0,
-    per_query: Annotated[bool, typer.Option("--per-query", help="Show every query's values.")] = False,
+    per_query: PerQuery = False,
     json: Json = False,
 ) -> None:
     """Measure how good the ranking is against judgements, documents ranked by their best chunk. Exit 1: a gate failed.
@@ -65,8 +50,6 @@ def eval(
 
     Example: samespace eval sample.index sample_corpus
     """
-    from cli.evaluate.ranking import Asked, evaluate_ranking
-    from cli.evaluate.similarity import evaluate_similarity
     from core.pipeline.search import SearchSettings
 
     gates = asked_gates(at_least, not_below, tolerance)

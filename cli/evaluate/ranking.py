@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from cli.evaluate.gates import Gates, differences_line, gates_json, say_gates
 from cli.progress import progress
@@ -19,6 +21,33 @@ if TYPE_CHECKING:
     from core.index.reader import Index
     from core.pipeline.evaluate import Ranking
     from core.pipeline.search import SearchSettings
+
+
+Source = Annotated[
+    Path | None, typer.Argument(metavar="INDEX", help="The index directory, or a TREC run.", show_default=False)
+]
+Folder = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="FOLDER",
+        help="queries.jsonl and qrels/test.tsv (or qrels.tsv), as BEIR has them.",
+        show_default=False,
+    ),
+]
+Metrics = Annotated[str, typer.Option(help="ir-measures' names, with commas or spaces between.")]
+Queries = Annotated[Path | None, typer.Option(metavar="FILE", help="Queries from another file.")]
+Qrels = Annotated[Path | None, typer.Option(metavar="FILE", help="Judgements from another file, BEIR's or TREC's.")]
+RunFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Also write the ranking as a TREC run; with --stages one a stage.")
+]
+Stages = Annotated[bool, typer.Option("--stages", help="Measure lexical, dense, fused and reranked side by side.")]
+RerankerName = Annotated[
+    str, typer.Option(help="The last of the --stages: maxsim, a cross-encoder by hub name or folder, or none.")
+]
+Candidates = Annotated[
+    int, typer.Option(help="How many documents the reranker gets; the others stay behind them.", min=1, max=10_000)
+]
+PerQuery = Annotated[bool, typer.Option("--per-query", help="Show every query's values.")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from cli.evaluate.gates import Gates, gates_json, say_gates
 from cli.render import emit_json, fields, note, number
 from cli.waiting import waiting
+
+Sts = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Measure the model by pairs instead: TEXT, TEXT, SCORE a line, by tabs."),
+]
 
 
 def evaluate_similarity(index: Path | None, model: str | None, path: Path, gates: Gates, json: bool) -> None:
