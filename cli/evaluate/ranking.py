@@ -90,16 +90,19 @@ def evaluate_ranking(asked: Asked, gates: Gates, json: bool) -> None:
     from core.evaluate.collection import read_collection
     from core.evaluate.significance import against_best_single
 
-    measures = parse_metrics([*asked.metrics, *gates.metrics])
+    given_names = [*asked.metrics, *gates.metrics]
+    measures = parse_metrics(given_names)
     names = list(dict.fromkeys(map(str, measures)))
     asked = replace(asked, metrics=tuple(names), settings=replace(asked.settings, k=depth_of(measures)))
     is_run = asked.source.is_file()
     if is_run and (asked.stages or asked.run is not None):
         raise UsageError("a run file has one stage, and is a run already", path=asked.source, fix="name an index")
-    wanted = not is_run or (asked.queries or (asked.folder or Path()) / "queries.jsonl").is_file()
-    collection = read_collection(asked.folder, asked.qrels, asked.queries, wanted)
+    has_texts = asked.queries is not None or (asked.folder is not None and (asked.folder / "queries.jsonl").is_file())
+    collection = read_collection(asked.folder, asked.qrels, asked.queries, has_texts or not is_run)
     measured = _of_run(asked, collection) if is_run else _of_index(asked, collection)
-    results = gates.check(measured.result.mean, collection.digests())
+    mean = measured.result.mean
+    given = {name: mean[str(measure)] for name, measure in zip(given_names, measures, strict=True)}  # MRR@10 is RR@10
+    results = gates.check({**mean, **given}, collection.digests())
     differences = against_best_single(measured.evaluations) if asked.stages else []
     _write_runs(asked, measured)
     if json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -96,11 +97,15 @@ def rank_biased_overlap(a: Sequence[str], b: Sequence[str], p: float = PERSISTEN
 def kendall_tau(a: Sequence[str], b: Sequence[str]) -> float | None:
     """Of the documents that both lists have: pairs in the same order less pairs in the other one, as a share of all."""
     place = {document: rank for rank, document in enumerate(b)}
-    ranks = np.array([place[document] for document in a if document in place])
+    ranks = [place[document] for document in a if document in place]
     if len(ranks) < 2:
         return None
-    signs = np.sign(ranks[None, :] - ranks[:, None])
-    return float(np.triu(signs).sum() / (len(ranks) * (len(ranks) - 1) / 2))
+    before: list[int] = []
+    turned = 0
+    for rank in ranks:
+        turned += len(before) - bisect(before, rank)
+        insort(before, rank)
+    return 1 - 4 * turned / (len(ranks) * (len(ranks) - 1))
 
 
 def compare_runs(a: Run, b: Run, k: int, qrels: Sequence[Qrel] = (), metric: str = "nDCG@10") -> Comparison:

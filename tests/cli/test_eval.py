@@ -118,6 +118,7 @@ class TestGates:
         assert done.code == 1
         assert "RR is 0.7500, wanted at least 0.7600 (--at-least)" in done.err
         assert "P@1 is" not in done.err
+        ok(*words, "--at-least", "MRR@10=0.75")  # as ir-measures calls RR, too
         failed = samespace(*words, "--at-least", "RR=0.76", "--json")
         assert (failed.code, failed.json["gates"][0]["passed"]) == (1, False)
 
@@ -156,13 +157,15 @@ class TestGates:
         done = ok("eval", tmp_path / "2.index", *words, "--not-below", kept)
         assert "this is another space" in done.err
 
-    def test_gates_of_a_run_file(self, beir: Beir, tmp_path: Path) -> None:
+    def test_gates_of_a_run_file(self, beir: Beir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         folder, index = beir
         kept = tmp_path / "b.json"
         kept.write_text(ok("eval", index, folder, "--mode", "lexical", "--run", tmp_path / "r.trec", "--json").out)
         ok("eval", tmp_path / "r.trec", folder, "--not-below", kept)
         ok("eval", tmp_path / "r.trec", "--qrels", folder / "qrels" / "test.tsv", "--not-below", kept)
         assert samespace("eval", tmp_path / "r.trec", folder, "--at-least", "RR=0.9").code == 1
+        monkeypatch.chdir(folder)  # whose queries nobody named
+        ok("eval", tmp_path / "r.trec", "--qrels", "qrels/test.tsv")
 
 
 class TestPairs:
