@@ -98,11 +98,14 @@ def depth_of(measures: Sequence[Any]) -> int:
 
 
 def judged_queries(queries: Sequence[Query], qrels: Sequence[Qrel], path: Path) -> list[Query]:
-    """The queries that have judgements. Raises UsageError when none has."""
+    """The queries that have judgements. Raises UsageError when none has, or one of them is empty."""
     wanted = {qrel.query_id for qrel in qrels}
     judged = [query for query in queries if query.id in wanted]
     if not judged:
         raise UsageError("no query has a judgement", path=path, fix="check that queries and judgements belong together")
+    for query in judged:
+        if not query.text.strip():
+            raise UsageError(f"the query {query.id!r} is empty", path=path, fix="give it a text, or leave it out")
     return judged
 
 
