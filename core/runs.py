@@ -13,13 +13,19 @@ from urllib.parse import quote, unquote
 from core.errors import UsageError
 
 _PLAIN = re.compile(r"[^\s%]+")
+DIGITS = 6  # of a score, behind the point
 Run = dict[str, dict[str, float]]  # query id -> document id -> score
 
 
 def run_lines(query_id: str, ranked: Mapping[str, float], tag: str) -> Iterable[str]:
     """The lines of one query, best first. `ranked` is in order already."""
     for rank, (document, score) in enumerate(ranked.items(), start=1):
-        yield f"{encode_id(query_id)} Q0 {encode_id(document)} {rank} {score:.6f} {encode_id(tag)}"
+        yield f"{encode_id(query_id)} Q0 {encode_id(document)} {rank} {score:.{DIGITS}f} {encode_id(tag)}"
+
+
+def as_written(ranked: Mapping[str, float]) -> dict[str, float]:
+    """`ranked` with the scores that its lines hold."""
+    return {document: round(score, DIGITS) for document, score in ranked.items()}
 
 
 def encode_id(value: str) -> str:

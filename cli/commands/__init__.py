@@ -21,6 +21,7 @@ COMMANDS = (
     "rerank",
     "verify-space",
     "eval",
+    "compare",
     "similar",
     "tokens",
     "info",

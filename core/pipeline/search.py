@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -145,6 +146,17 @@ class Search:
             verdict = guard(record, encoder, path=str(self.index.root), short=True, sides=("query",))
         untrusted = self.settings.untrusted
         self._vectors = VectorSide(self.index, record, encoder, verdict, self._depth, queries, untrusted)
+
+    def only(self, mode: Mode) -> Search:
+        """One side of a hybrid search, opened with it: they share the model and the vector of the last query."""
+        side = copy(self)
+        side.settings = replace(self.settings, mode=mode)
+        return side
+
+    def embed(self, query: Query) -> None:
+        """Embed the query ahead: the next searches for it, on this or a shared side, need not. Raises as `search` does."""
+        if self.settings.mode != "lexical":
+            self._vectors.embed(query.text)
 
     def search(self, query: Query, parsed: Parsed | None = None) -> SearchResult:
         """The best hits for `query`; `parsed`: how it is to be read, without it literally.

@@ -60,7 +60,7 @@ class VectorSide:
             searcher = SEARCHERS.load(self.plan.method)(without, metric)
         return searcher
 
-    def _vector(self, query: str) -> NDArray[np.float32]:
+    def embed(self, query: str) -> NDArray[np.float32]:
         """The query's vector: embedded alone, so that nothing in its batch can move it; by a server together with canaries,
         in one request. Raises SpaceMismatchError when these do not agree."""
         if self._embedded[0] == query:
@@ -76,7 +76,7 @@ class VectorSide:
     def search(self, query: str, depth: int, allowed: Sequence[NDArray[np.bool_]] | None = None) -> dict[Key, float]:
         """The neighbours of `query`; of the `allowed` rows only (bool, one a row of each segment) where they are given."""
         searcher = self._searcher if allowed is None else self._within(allowed)
-        return {(m.segment, m.row): m.score for m in searcher.search(self._vector(query), depth)}
+        return {(m.segment, m.row): m.score for m in searcher.search(self.embed(query), depth)}
 
     def _within(self, allowed: Sequence[NDArray[np.bool_]]) -> Searcher:
         """Codes serve where they can still choose among many; otherwise every allowed row is scored. A graph's links lead
@@ -90,7 +90,7 @@ class VectorSide:
 
     def complete(self, found: Mapping[Key, float], others: Iterable[Key]) -> dict[Key, float]:
         """`found` with the exact scores of `others`: candidates that only the words brought."""
-        scores, query = dict(found), self._vector(self._embedded[0])
+        scores, query = dict(found), self.embed(self._embedded[0])
         missing = [key for key in others if key not in scores]
         for number, segment in enumerate(self._segments):
             rows = np.array([row for part, row in missing if part == number], dtype=np.int64)

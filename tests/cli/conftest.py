@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -44,3 +45,21 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(folder)
         ok("build", "sample_corpus", "--to", "sample.index", "--model", "minilm")
     return folder
+
+
+@pytest.fixture
+def beir(tmp_path: Path) -> tuple[Path, Path]:
+    """A collection whose lexical ranking is plain to see, and its index: `a` before `b` before `c` for "apple"."""
+    records = {"a": "apple apple apple", "b": "apple apple pear", "c": "apple pear plum", "d": "snow"}
+    lines = "".join(json.dumps({"_id": id, "title": "", "text": text}) + "\n" for id, text in records.items())
+    folder = put(
+        tmp_path / "beir",
+        {
+            "corpus.jsonl": lines,
+            "queries.jsonl": '{"_id": "1", "text": "apple"}\n{"_id": "2", "text": "snow"}\n{"_id": "3", "text": "x"}\n',
+            "qrels/test.tsv": "query-id\tcorpus-id\tscore\n1\tb\t2\n1\tc\t1\n1\td\t1\n2\td\t1\n",
+        },
+    )
+    index = tmp_path / "beir.index"
+    ok("build", folder / "corpus.jsonl", "--to", index, "--model", "hashing", "--chunker", "none")
+    return folder, index

@@ -70,6 +70,7 @@ class TestExamples:
             "rerank",
             "verify-space",
             "eval",
+            "compare",
             "similar",
             "tokens",
             "info",

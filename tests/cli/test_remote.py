@@ -57,6 +57,18 @@ class TestQueries:
         assert len(server.requests) == 1
         assert f"the server {server.url}" in done.err
 
+    def test_stages_ask_once_a_query_and_leave_out_what_needs_tokens(
+        self, index: Path, server: StandIn, tmp_path: Path
+    ) -> None:
+        lines = [{"_id": f"{n}", "text": f"keeper of tower {n}"} for n in range(3)]
+        put(
+            tmp_path, {"queries.jsonl": "\n".join(map(json.dumps, lines)), "qrels.tsv": "0\tnotes/00.txt\t1\n1\tx\t1\n"}
+        )
+        done = ok("eval", index, tmp_path, "--stages", "--json")
+        assert [request["input"] for request in server.requests] == [[*SHORT, line["text"]] for line in lines[:2]]
+        assert list(done.json["stages"]) == ["lexical", "dense", "fused"]
+        assert "reranked is left out" in done.err
+
     def test_each_query_of_a_file_has_its_canaries(self, index: Path, server: StandIn, tmp_path: Path) -> None:
         lines = [json.dumps({"_id": str(n), "text": f"tower {n}"}) for n in range(3)]
         file = put(tmp_path, {"queries.jsonl": "\n".join(lines)}) / "queries.jsonl"

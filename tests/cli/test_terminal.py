@@ -109,6 +109,10 @@ class TestTraps:
         done = harmless(ok("eval", attacked[1], tmp_path, "--per-query"))
         assert "one is d\\x1b[2J" in done.err
         harmless(ok("eval", attacked[1], tmp_path, "--per-query", "--json"))
+        put(tmp_path, {"r.trec": f"q{CLEAR} Q0 d{CLEAR} 1 1 t\n"})
+        harmless(ok("compare", tmp_path / "r.trec", attacked[1], "--queries", tmp_path / "queries.jsonl"))
+        harmless(samespace("eval", attacked[1], tmp_path, "--at-least", f"RR{CLEAR}=1"))
+        harmless(samespace("eval", attacked[1], tmp_path, "--not-below", tmp_path / "qrels.tsv"))
 
     def test_similar(self) -> None:
         done = harmless(ok("similar", TRAP, PLAIN, "--model", "hashing"))

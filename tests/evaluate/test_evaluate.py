@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from core.errors import UsageError
 from core.evaluate import depth_of, evaluate, find_qrels, judged_queries, parse_metrics, read_qrels
+from core.pipeline.evaluate import Ranking
+from core.runs import read_run, run_lines
 from core.types import Qrel, Query
 
 QRELS = [Qrel("1", "a", 2), Qrel("1", "b", 1), Qrel("1", "c", 0), Qrel("2", "x", 1)]
@@ -154,3 +156,38 @@ class TestQrels:
         assert judged_queries(queries, QRELS, tmp_path) == queries[:2]
         with pytest.raises(UsageError, match="no query has a judgement"):
             judged_queries(queries[2:], QRELS, tmp_path)
+        assert judged_queries([*queries, Query("4", " ")], QRELS, tmp_path) == queries[:2]
+        with pytest.raises(UsageError, match="the query '2' is empty"):
+            judged_queries([queries[0], Query("2", " ")], QRELS, tmp_path)
+
+
+def test_ids_that_c_would_cut_or_refuse() -> None:
+    """trec_eval ends an id at a NUL, and lone surrogates cannot be handed to it at all."""
+    qrels = [Qrel("q\ud800", "a\0b", 1), Qrel("q\ud800", "a\0c", 0)]
+    found = evaluate({"q\ud800": {"a\0c": 2.0, "a\0b": 1.0}}, qrels, ["RR"])
+    assert found.per_query == {"RR": {"q\ud800": 0.5}}
+
+
+def test_a_judgement_may_stand_twice_but_not_be_two(tmp_path: Path) -> None:
+    assert read_qrels(written(tmp_path, "1\ta\t1\n1\ta\t1\n")) == [Qrel("1", "a", 1)]
+    with pytest.raises(UsageError, match="line 2 judges a document otherwise"):
+        read_qrels(written(tmp_path, "1\ta\t1\n1\ta\t2\n"))
+
+
+def test_what_is_measured_is_what_the_run_file_holds(tmp_path: Path) -> None:
+    """Two scores that six decimals do not tell apart are equal in the file; trec_eval puts the later id first then."""
+    ranked = {"a": 0.5000004, "b": 0.5000001}
+    ranking = Ranking()
+    ranking.add(Query("1", "q"), ranked, 0.1)
+    (tmp_path / "r").write_text("\n".join(run_lines("1", ranked, "t")))
+    for run in (ranking.run, read_run(tmp_path / "r")):
+        assert evaluate(run, [Qrel("1", "a", 1)], ["RR"]).mean == {"RR": 0.5}
+    assert evaluate({"1": ranked}, [Qrel("1", "a", 1)], ["RR"]).mean == {"RR": 1.0}
+
+
+def test_latency() -> None:
+    ranking = Ranking()
+    assert ranking.latency() == {}
+    for n in range(1, 101):
+        ranking.add(Query(str(n), "q"), {}, n / 1000)
+    assert ranking.latency() == {"p50": 50.5, "p95": 95.05}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UsageError
-from core.runs import Run
+from core.runs import Run, encode_id
 from core.types import Qrel, Query
 
 _DEEPEST = 10_000
@@ -28,12 +28,12 @@ class Evaluation:
 def read_qrels(path: Path) -> list[Qrel]:
     """Judgements as BEIR writes them (header, then query-id, corpus-id, score by tabs) or as TREC does (four columns).
 
-    Raises UsageError naming the line that is neither.
+    Raises UsageError naming the line that is neither, or that judges a document otherwise than a line before.
     """
     fix = "columns by tabs: query-id, corpus-id, score; or TREC's four"
     if not path.is_file():
         raise UsageError("there is no such file of judgements", path=path, fix=fix)
-    qrels = []
+    qrels: dict[tuple[str, str], Qrel] = {}
     text = path.read_text(encoding="utf-8", errors="replace")
     for number, line in enumerate(text.split("\n"), start=1):
         line = line.rstrip("\r")
@@ -46,12 +46,14 @@ def read_qrels(path: Path) -> list[Qrel]:
             query, document, relevance = parts
             if abs(int(relevance)) > _MOST_RELEVANT:
                 raise ValueError("out of range")
-            qrels.append(Qrel(query, document, int(relevance)))
+            qrel = Qrel(query, document, int(relevance))
         except ValueError as error:
             raise UsageError(f"line {number} is no judgement", path=path, fix=fix) from error
+        if qrels.setdefault((query, document), qrel) != qrel:
+            raise UsageError(f"line {number} judges a document otherwise than a line before", path=path, fix="keep one")
     if not qrels:
         raise UsageError("this file holds no judgements", path=path, fix=fix)
-    return qrels
+    return list(qrels.values())
 
 
 def find_qrels(folder: Path) -> Path:
@@ -96,11 +98,14 @@ def depth_of(measures: Sequence[Any]) -> int:
 
 
 def judged_queries(queries: Sequence[Query], qrels: Sequence[Qrel], path: Path) -> list[Query]:
-    """The queries that have judgements. Raises UsageError when none has."""
+    """The queries that have judgements. Raises UsageError when none has, or one of them is empty."""
     wanted = {qrel.query_id for qrel in qrels}
     judged = [query for query in queries if query.id in wanted]
     if not judged:
         raise UsageError("no query has a judgement", path=path, fix="check that queries and judgements belong together")
+    for query in judged:
+        if not query.text.strip():
+            raise UsageError(f"the query {query.id!r} is empty", path=path, fix="give it a text, or leave it out")
     return judged
 
 
@@ -108,16 +113,21 @@ def evaluate(run: Run, qrels: Sequence[Qrel], metrics: Sequence[str], documents:
     """Score `run` against `qrels`; a judged query without a line in the run counts as 0.
 
     `documents`: the ids in the index, to count judged ones that are not there. Raises UsageError for an unknown metric.
+    Ids go to trec_eval as a run file has them: it is C, which orders equal scores by id and ends an id at a NUL.
     """
     import ir_measures
 
     measures = parse_metrics(metrics)
-    judged = {qrel.query_id for qrel in qrels}
-    lists = [ir_measures.Qrel(q.query_id, q.document_id, q.relevance) for q in qrels]
-    scored = [ir_measures.ScoredDoc(q, d, s) for q, hits in run.items() if q in judged for d, s in hits.items()]
-    per_query: dict[str, dict[str, float]] = {str(measure): dict.fromkeys(sorted(judged), 0.0) for measure in measures}
+    judged = {encode_id(query): query for query in sorted({qrel.query_id for qrel in qrels})}
+    lists = [ir_measures.Qrel(encode_id(q.query_id), encode_id(q.document_id), q.relevance) for q in qrels]
+    scored = [
+        ir_measures.ScoredDoc(coded, encode_id(document), score)
+        for coded, query in judged.items()
+        for document, score in run.get(query, {}).items()
+    ]
+    per_query: dict[str, dict[str, float]] = {str(m): dict.fromkeys(judged.values(), 0.0) for m in measures}
     for metric in ir_measures.iter_calc(measures, lists, scored):
-        per_query[str(metric.measure)][metric.query_id] = float(metric.value)
+        per_query[str(metric.measure)][judged[metric.query_id]] = float(metric.value)
     mean = {name: sum(values.values()) / len(values) for name, values in per_query.items()}
     missing = {q.document_id for q in qrels if documents is not None and q.document_id not in documents}
     return Evaluation(len(judged), mean, per_query, len(missing))
