@@ -41,6 +41,20 @@ def make_folder(path: Path) -> None:
         sync_folder(folder.parent)
 
 
+def everything_in(folder: Path) -> list[Path]:
+    """Every file and folder below, sorted; links are not followed. [] where it is not there. Raises OSError for one that may
+    not be listed: Path.rglob takes that for empty, and what is not seen would be taken for not needed."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    found: list[Path] = []
+    if folder.is_dir():
+        for place, folders, files in os.walk(folder, onerror=refuse):
+            found += [Path(place, name) for name in (*folders, *files)]
+    return sorted(found)
+
+
 def sync_folder(path: Path) -> None:
     on_step("sync-folder", path)
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

@@ -120,7 +120,7 @@ def holding(root: Path, wait: float = 0.0, told: Callable[[str], None] = fs.unto
 def refuse_linked_folders(root: Path) -> None:
     """An index may come from anywhere: nothing is written through a link that somebody put into it."""
     for folder in ("staging", "generations", "documents", "chunks", "lexical", "spaces"):
-        for path in (root / folder, *(root / folder).rglob("*")):
+        for path in (root / folder, *fs.everything_in(root / folder)):
             if path.is_symlink() and path.is_dir():
                 raise CorruptError("a folder of this index is a link", path=path, fix="put the folder itself there")
 
@@ -146,7 +146,7 @@ def unnamed(root: Path, named: Collection[str]) -> list[Path]:
     """The files of our shapes (promise 9) that are not among `named`: generations first, rising by number."""
     found = []
     for folder in ("generations", "documents", "chunks", "lexical", "spaces"):
-        for path in sorted((root / folder).rglob("*")):
+        for path in fs.everything_in(root / folder):
             name = path.relative_to(root).as_posix()
             if path.is_file() and not path.is_symlink() and name not in named and _SEGMENT_FILE.fullmatch(name):
                 found.append(path)
