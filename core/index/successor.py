@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from core.index.generation import Generation
 from core.index.reader import Index
@@ -22,6 +23,11 @@ class Succession:
     generation: int
     names: Mapping[str, str]
     notes: tuple[str, ...]
+
+
+def following(base: Generation, number: int, **changes: Any) -> Generation:
+    """The generation of that number after `base`, which differs from it in `changes` alone."""
+    return replace(base, generation=number, parent=base.generation, created=now(), tool=VERSION, **changes)
 
 
 def publish_successor(index: Index, others: Mapping[str, bytes | Path]) -> Succession:
@@ -63,12 +69,9 @@ def _succeed(index: Index, others: Mapping[str, bytes | Path]) -> tuple[Generati
                 names[codes] = new.codes(view, number)
             if (graph := segment.find("hnsw", view, base.files)) and (new != segment or graph in others):
                 names[graph] = new.graph(view, number)
-    generation = replace(
+    generation = following(
         base,
-        generation=number,
-        parent=base.generation,
-        created=now(),
-        tool=VERSION,
+        number,
         segments=tuple(replace(part, name=new_names.get(part.name, part.name)) for part in base.segments),
         dead={new_names.get(name, name): rows for name, rows in base.dead.items()},
         files={name: digest for name, digest in base.files.items() if name not in names},

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from core.errors import LockedError
 from core.index.generation import Generation
 from core.index.reader import open_index
-from core.index.successor import publish_over
-from core.index.writer import NewFile, next_number, now, writing
+from core.index.successor import following, publish_over
+from core.index.writer import NewFile, next_number, writing
 from core.progress import SILENT, Progress
 from core.space.evidence import evidence_name
-from core.version import VERSION
 
 
 def publish_evidence(
@@ -42,14 +40,7 @@ def publish_evidence(
         for name in base.files:
             index.verified(name)
         number = next_number(root)
-        generation = replace(
-            base,
-            generation=number,
-            parent=base.generation,
-            created=now(),
-            tool=VERSION,
-            model=dict(model or base.model),
-        )
+        generation = following(base, number, model=dict(model or base.model))
         new = NewFile(evidence_name(base.primary.space, kind, number), data)
         published, notes = publish_over(root, generation, [new])
     for note in notes:

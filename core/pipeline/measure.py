@@ -84,12 +84,15 @@ def measure(root: Path, *, wait: float = 0.0, progress: Progress = SILENT) -> Me
 def _between(runtime: str, noise: float, harm: float, nearest: str) -> Tolerance:
     """Raises InconclusiveError where the two lie too near to tell them apart."""
     floor = max(noise, 1e-9)  # float32 itself
-    if harm < floor * MARGIN**2:
+    tolerance = min(math.sqrt(floor * harm), MOST_TOLERANCE)
+    if (
+        harm < floor * MARGIN**2 or tolerance < floor * MARGIN
+    ):  # the latter where even what no index may exceed is too little
         raise InconclusiveError(
             f"{runtime} moves canaries by {noise:.1e} by itself, and {nearest} by {harm:.1e}: no tolerance tells them apart",
             fix="use a runtime of higher precision; what was allowed before stays as it was",
         )
-    return Tolerance(runtime, noise, harm, nearest, min(math.sqrt(floor * harm), MOST_TOLERANCE))
+    return Tolerance(runtime, noise, harm, nearest, tolerance)
 
 
 def _noise(record: SpaceRecord, encoder: Encoder) -> Iterator[tuple[str, float, int]]:

@@ -25,7 +25,7 @@ from core.pipeline.adopt import adopt
 from core.pipeline.against import compare_indexes
 from core.pipeline.build import build
 from core.pipeline.evidence import publish_evidence
-from core.pipeline.measure import HARM, measure
+from core.pipeline.measure import HARM, _between, measure
 from core.pipeline.search import Search, SearchSettings
 from core.pipeline.spaces import attestations, read_space, tolerances
 from core.rollback import rollback
@@ -169,6 +169,14 @@ class TestMeasure:
         assert verdict is not None
         assert verdict.agreement.tolerance == record.tolerances["numpy, float32"] != record.tolerance
         assert not any(finding.severity == "error" for finding in check(root, read_data=True))
+
+    @pytest.mark.parametrize(("noise", "harm"), [(1e-4, 3e-4), (2e-3, 1e-1), (6e-4, 1.0)])
+    def test_what_could_not_be_read_again_is_not_published(self, noise: float, harm: float) -> None:
+        """Noise next to harm, or beyond what an index may allow: no tolerance, not one that its reader refuses."""
+        with pytest.raises(InconclusiveError, match="no tolerance tells them apart"):
+            _between("x", noise, harm, "y")
+        good = _between("x", 4.5e-5, 4.4e-3, "y")
+        assert 4.5e-5 * 2 < good.tolerance < 4.4e-3 / 2
 
     def test_a_model_that_cannot_be_altered(self, tmp_path: Path) -> None:
         built(tmp_path / "my.index", put(tmp_path / "notes", pages(5)), model="hashing")
